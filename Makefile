@@ -1,0 +1,98 @@
+# make train: builds, installs and runs the main job.   make test: builds, installs and runs the tests.
+# Everything is made in .venv and build; nothing needs to be activated, and a second run starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md LICENSE) \
+           $(shell find csrc python \( -name __pycache__ -o -name '*.so' \) -prune -o -print)
+PYTEST := $(BIN)/python -m pytest
+
+ASAN := build/asan
+ASAN_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so)
+
+TSAN := build/tsan/stress
+TSAN_SOURCES := $(wildcard tests/native/*_stress.cpp) \
+                $(addprefix csrc/runtime/,cpu.cpp limits.cpp memory.cpp scratch.cpp threads.cpp)
+# ThreadSanitizer needs addresses that randomize less than some kernels do; setarch switches that off where it may.
+FIXED_ADDRESSES = $(shell setarch $$(uname -m) -R true 2>/dev/null && echo setarch $$(uname -m) -R)
+
+.PHONY: train test test-all bench lint format stubs asan tsan peers clean help
+
+train: $(VENV)/package  ## train on the embedded digits: loss, accuracy, pictures and weights in runs/
+	$(BIN)/pullback train $(ARGS)
+
+test: $(VENV)/package $(VENV)/group-test  ## run the tests on the best instruction set; ARGS="-k name" selects
+	$(PYTEST) --cov $(ARGS)
+
+test-all: $(VENV)/package $(VENV)/group-test  ## run every test on every instruction set that the CPU has
+	PULLBACK_TEST_ALL=1 $(PYTEST) $(ARGS)
+
+bench: $(VENV)/package  ## measure every kernel, against PyTorch where make peers put it; ARGS="--quick"
+	$(BIN)/pullback bench $(ARGS)
+
+lint: $(VENV)/group-lint  ## check format and types; builds nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files '*.cpp' '*.h')
+
+format: $(VENV)/group-lint  ## bring every file into its format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.h')
+
+stubs: $(VENV)/package  ## write the stubs that type checkers read anew
+	$(BIN)/python csrc/bind/stubs.py
+
+asan: $(ASAN)/package  ## run the tests under AddressSanitizer and UBSan, on a build of its own
+	LD_PRELOAD="$(ASAN_LIBRARIES)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  $(ASAN)/venv/bin/python -m pytest --capture=sys $(ARGS)  # what the sanitizers say goes past Python
+
+tsan: $(TSAN)  ## run the stress of threads, memory and fork under ThreadSanitizer; any report is an error
+	TSAN_OPTIONS=halt_on_error=1 $(FIXED_ADDRESSES) $(TSAN)
+
+peers: $(VENV)/group-peers  ## install PyTorch, for the tests that compare with it
+
+clean:  ## remove all that was built, the environment included
+	rm -rf $(VENV) build dist
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+# A stamp for the environment, for the installed package, and for each group of tools.
+define make_environment
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "pullback needs Python 3.10 or later: make PYTHON=...")'
+	@$(PYTHON) -m venv $(1) || { rm -rf $(1); echo "no virtual environment: on Debian and Ubuntu," \
+	  "apt install python3-venv; or name another Python: make PYTHON=..."; exit 1; }
+	$(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+endef
+
+$(VENV)/ready:
+	$(call make_environment,$(VENV))
+	@touch $@
+
+# Without build isolation, so that only what changed is compiled again: pip's isolated builds start afresh.
+$(VENV)/package: $(VENV)/group-build $(SOURCES)
+	$(PIP) install --no-build-isolation '.[cli]'
+	@touch $@
+
+$(VENV)/group-%: $(VENV)/ready pyproject.toml
+	$(PIP) install --quiet --group $*
+	@touch $@
+
+$(ASAN)/ready:
+	$(call make_environment,$(ASAN)/venv)
+	@touch $@
+
+$(ASAN)/package: $(ASAN)/ready $(SOURCES)
+	$(ASAN)/venv/bin/python -m pip install --quiet --group build --group test
+	$(ASAN)/venv/bin/python -m pip install --no-build-isolation '.[cli]' \
+	  -C build-dir='$(ASAN)/{wheel_tag}' -C install.strip=false -C cmake.define.PULLBACK_SANITIZE=ON
+	@touch $@
+
+$(TSAN): $(TSAN_SOURCES) $(wildcard csrc/runtime/*.h tests/native/*.h)
+	@mkdir -p $(@D)
+	$(CXX) -std=c++20 -Wall -Wextra -Werror -ffp-contract=off -Icsrc -O2 -g1 -pthread -fsanitize=thread \
+	  $(TSAN_SOURCES) -o $@

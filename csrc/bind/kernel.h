@@ -1,0 +1,18 @@
+// A kernel as a Python callable: it reads its arguments by the contract, fills a record, and launches it.
+#pragma once
+#include <Python.h>
+
+#include "runtime/launch.h"
+
+namespace pullback::bind {
+
+int make_kernel_type();                 // once; -1 with a Python error set
+int add_kernels(PyObject* module);      // every kernel under its own name
+PyObject* signatures();                 // [(name, formula, [(parameter, kind, role, dtypes, optional, list), …]), …]
+PyObject* launch_counts();              // {name: launches}
+PyObject* raise(const KernelError& e);  // as the Python exception of its kind; returns nullptr
+
+// Recording: the calls of this thread, with the arrays that they touch kept alive.
+int make_recording_type(PyObject* module);
+
+}  // namespace pullback::bind

@@ -1,0 +1,357 @@
+#include "kernels/random.h"
+
+#include "isa/math.h"
+#include "isa/philox.h"
+
+namespace pullback::ISA_NAMESPACE {
+namespace {
+
+// Sums and products below are rounded one by one, never fused: uniform numbers have the same bits on every instruction
+// set.
+
+template <class T>
+inline constexpr int words_of = sizeof(T) == 8 ? 2 : 1;
+
+void random_bits_batch(const Batch& b) { __builtin_memcpy(b.tile.out[0], b.words, static_cast<size_t>(b.tile.n * 4)); }
+void random_bits(const Call& c) { for_each_batch(c, random_bits_batch, 1, 0, 1, 1); }
+
+// --- uniform ---
+
+// u = k 2⁻²⁴ or k 2⁻⁵³ in [0, 1)
+PB_INLINE float unit(const uint32_t* words, int64_t i, float) {
+  return static_cast<float>(static_cast<int32_t>(words[i] >> 8)) * 0x1p-24f;
+}
+PB_INLINE double unit(const uint32_t* words, int64_t i, double) {
+  return static_cast<double>(static_cast<int64_t>(wide(words, i) >> 11)) * 0x1p-53;
+}
+
+template <class T>
+void uniform_batch(const Batch& b) {
+  const T low = static_cast<T>(b.tile.call->real(0)), high = static_cast<T>(b.tile.call->real(1));
+  const T width = high - low;
+  T* y = b.tile.y<T>();
+  for (int64_t i = 0; i < b.tile.n; ++i) {
+    const T value = low + width * unit(b.words, i, T{});
+    y[i] = value < high ? value : low;  // a sum that was rounded up to the bound
+  }
+}
+void uniform(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_batch(c, uniform_batch<T>, 1, 0, 1, words_of<T>);
+  });
+}
+
+// --- normal and exponential: on whole tiles, as functions of vectors ---
+
+// A tile's numbers as vectors of integers, and how they become u in (0, 1] and an angle.
+template <class T>
+struct Numbers;
+template <>
+struct Numbers<float> {
+  static constexpr int of_tile = kWords;
+  using Int = int32_t;
+  static void load(const uint32_t* words, Int* numbers) { __builtin_memcpy(numbers, words, kWords * 4); }
+  PB_INLINE static Vec<float> positive_unit(Vec<Int> k) {
+    return convert<float>((k >> 1) & Vec<Int>(INT32_MAX)) * 0x1p-31f + 0x1p-32f;
+  }
+  PB_INLINE static Vec<float> fraction(Vec<Int> k) { return convert<float>(k & Vec<Int>(0x3fffffff)) * 0x1p-30f; }
+  PB_INLINE static Vec<Int> quadrant(Vec<Int> k) { return k >> 30; }
+};
+template <>
+struct Numbers<double> {
+  static constexpr int of_tile = kWords / 2;
+  using Int = int64_t;
+  static void load(const uint32_t* words, Int* numbers) {
+    for (int i = 0; i < of_tile; ++i) numbers[i] = static_cast<Int>(wide(words, i));
+  }
+  PB_INLINE static Vec<double> positive_unit(Vec<Int> k) {
+    return convert<double>((k >> 11) & Vec<Int>((int64_t{1} << 53) - 1)) * 0x1p-53 + 0x1p-54;
+  }
+  PB_INLINE static Vec<double> fraction(Vec<Int> k) {
+    return convert<double>((k >> 9) & Vec<Int>((int64_t{1} << 53) - 1)) * 0x1p-53;
+  }
+  PB_INLINE static Vec<Int> quadrant(Vec<Int> k) { return k >> 62; }
+};
+
+// z₁, z₂ = √(−2 ln u) (cos θ, sin θ), θ = (quadrant + fraction − ½) π/2
+template <class T>
+PB_INLINE void box_muller(Vec<IntOf<T>> k1, Vec<IntOf<T>> k2, T* z1, T* z2) {
+  using N = Numbers<T>;
+  const Vec<T> radius = sqrt(Vec<T>(-2) * log(N::positive_unit(k1)));
+  const Vec<T> angle = (N::fraction(k2) - Vec<T>(T(0.5))) * Vec<T>(T(1.57079632679489661923));
+  const Vec<IntOf<T>> quadrant = N::quadrant(k2);
+  (radius * sin_of_angle(angle, quadrant + Vec<IntOf<T>>(1))).store(z1);
+  (radius * sin_of_angle(angle, quadrant)).store(z2);
+}
+
+// −ln u
+template <class T>
+void exponential_tile(const IntOf<T>* numbers, T* y) {
+  for (int i = 0; i < Numbers<T>::of_tile; i += Vec<T>::size)
+    (Vec<T>(0) - log(Numbers<T>::positive_unit(Vec<IntOf<T>>::load(numbers + i)))).store(y + i);
+}
+template <class T>
+void normal_tile(const IntOf<T>* numbers, T* y) {
+  for (int half = 0; half < Numbers<T>::of_tile; half += 2 * kBlocks)
+    for (int i = half; i < half + kBlocks; i += Vec<T>::size)
+      box_muller<T>(Vec<IntOf<T>>::load(numbers + i), Vec<IntOf<T>>::load(numbers + i + kBlocks), y + i,
+                    y + i + kBlocks);
+}
+
+// y = shift + scale f(numbers)
+template <class T, void (*f)(const IntOf<T>*, T*)>
+void tiles(const Batch& b, T shift, T scale) {
+  alignas(64) IntOf<T> numbers[kWords];
+  alignas(64) T z[kWords];
+  constexpr int step = Numbers<T>::of_tile;
+  for (int64_t at = 0; at < b.tile.n; at += step) {
+    Numbers<T>::load(b.words + at * words_of<T>, numbers);
+    f(numbers, z);
+    T* y = b.tile.y<T>() + at;
+    for_each_vec<T>(smaller(step, b.tile.n - at), [&](int64_t i, auto lanes) {
+      (Vec<T>(shift) + Vec<T>(scale) * Vec<T>::load(z + i)).store(y + i, lanes);
+    });
+  }
+}
+
+template <class T>
+void normal_batch(const Batch& b) {
+  tiles<T, normal_tile<T>>(b, static_cast<T>(b.tile.call->real(0)), static_cast<T>(b.tile.call->real(1)));
+}
+template <class T>
+void exponential_batch(const Batch& b) {
+  tiles<T, exponential_tile<T>>(b, 0, static_cast<T>(1 / b.tile.call->real(0)));
+}
+void normal(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_batch(c, normal_batch<T>, 1, 0, 1, words_of<T>);
+  });
+}
+void exponential(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_batch(c, exponential_batch<T>, 1, 0, 1, words_of<T>);
+  });
+}
+
+// --- integers ---
+
+// ⌊n k 2⁻⁶⁴⌋
+PB_INLINE uint64_t below(uint64_t n, uint64_t k) {
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(n) * k >> 64);
+}
+
+template <class T>
+void randint_batch(const Batch& b) {
+  const uint64_t low = static_cast<uint64_t>(b.tile.call->integer(0));
+  const uint64_t width = static_cast<uint64_t>(b.tile.call->integer(1)) - low;
+  T* y = b.tile.y<T>();
+  for (int64_t i = 0; i < b.tile.n; ++i)
+    y[i] = static_cast<T>(static_cast<int64_t>(low + below(width, wide(b.words, i))));
+}
+void randint(const Call& c) {
+  visit_any(c[1].dtype, [&](auto zero) { for_each_batch(c, randint_batch<decltype(zero)>, 1, 0, 1, 2); });
+}
+
+template <class T>
+void permute(const Operand& y, const Philox& p) {
+  const int64_t n = y.size(), stride = y.ndim ? y.strides[0] : 1, step = kBatchWords / 2;
+  T* out = y.data<T>();
+  alignas(64) uint32_t words[kBatchWords];
+  for (int64_t i = 0; i < n; ++i) out[i * stride] = static_cast<T>(i);
+  for (int64_t done = 0; done < n; ++done) {
+    if (done % step == 0) philox_batch(p, done * 2 / kWords, words);
+    const int64_t i = n - 1 - done;
+    const int64_t j = static_cast<int64_t>(below(static_cast<uint64_t>(i) + 1, wide(words, done % step)));
+    const T t = out[i * stride];
+    out[i * stride] = out[j * stride], out[j * stride] = t;
+  }
+}
+void permutation(const Call& c) {
+  const Philox p = claim(c[0], c[1].size(), 2);
+  visit_number(c[1].dtype, [&](auto zero) { permute<decltype(zero)>(c[1], p); });
+}
+
+// --- bernoulli and dropout ---
+
+template <class T, class Y>
+void bernoulli_batch(const Batch& b) {
+  const T* p = b.tile.x<T>(0);
+  Y* y = b.tile.y<Y>();
+  for (int64_t i = 0; i < b.tile.n; ++i) {
+    if (!(p[i] >= 0 && p[i] <= 1))
+      b.tile.call->error->set(ErrorCode::bad_value, p[i] == p[i] ? static_cast<int64_t>(p[i]) : INT64_MIN, 1);
+    y[i] = static_cast<Y>(static_cast<double>(b.words[i]) < static_cast<double>(p[i]) * 0x1p32);
+  }
+}
+void bernoulli(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    visit_any(c[2].dtype,
+              [&](auto one) { for_each_batch(c, bernoulli_batch<decltype(zero), decltype(one)>, 1, 1, 1, 1); });
+  });
+}
+
+PB_INLINE double keep_scale(double p) { return p < 1 ? 1 / (1 - p) : 0; }
+
+template <class T>
+void dropout_batch(const Batch& b) {
+  const double p = b.tile.call->real(0);
+  const T scale = static_cast<T>(keep_scale(p));
+  const uint32_t first_kept = p < 1 ? static_cast<uint32_t>(p * 0x1p32) : 0;
+  const T* x = b.tile.x<T>(0);
+  T* y = b.tile.y<T>(0);
+  bool* mask = b.tile.y<bool>(1);
+  for (int64_t i = 0; i < b.tile.n; ++i) {
+    const bool kept = b.words[i] >= first_kept && scale != 0;
+    mask[i] = kept;
+    y[i] = kept ? x[i] * scale : T(0);
+  }
+}
+void dropout(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) { for_each_batch(c, dropout_batch<decltype(zero)>, 1, 1, 2, 1); });
+}
+
+template <class T>
+void dropout_backward_tile(const Tile& t) {
+  const T scale = static_cast<T>(keep_scale(t.call->real(0)));
+  const T* dy = t.x<T>(0);
+  const bool* mask = t.x<bool>(1);
+  T* dx = t.y<T>();
+  for (int64_t i = 0; i < t.n; ++i) dx[i] = mask[i] ? dy[i] * scale : T(0);
+}
+void dropout_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) { elementwise(c, dropout_backward_tile<decltype(zero)>, 2); });
+}
+
+// --- multinomial ---
+
+// The numbers of a stream one by one, in any order; fast where neighbours follow each other.
+struct Draws {
+  Philox philox;
+  int64_t tile = -1;
+  alignas(64) uint32_t words[kWords] = {0};
+
+  // (k + ½) 2⁻⁵³, in (0, 1)
+  double at(int64_t element) {
+    if (element / 32 != tile) philox_tile(philox, tile = element / 32, words);
+    return (static_cast<double>(wide(words, element % 32) >> 11) + 0.5) * 0x1p-53;
+  }
+};
+
+struct Choice {
+  const Operand &weights, &y;  // [rows, n], [rows, draws]
+  int64_t row, n, draws;
+
+  template <class T>
+  PB_INLINE double weight(int64_t i) const {
+    return static_cast<double>(weights.data<T>()[row * weights.strides[0] + i * weights.strides[1]]);
+  }
+  PB_INLINE int64_t& chosen(int64_t s) const { return y.data<int64_t>()[row * y.strides[0] + s * y.strides[1]]; }
+};
+
+// The first i with sums_i > u Σ weights
+template <class T>
+void draw_with_replacement(const Choice& c, Draws& random, double* sums) {
+  double sum = 0;
+  int64_t last = 0;  // that has a weight: what a product that was rounded up falls to
+  for (int64_t i = 0; i < c.n; ++i) {
+    const double w = c.weight<T>(i);
+    sums[i] = sum += w;
+    if (w > 0) last = i;
+  }
+  for (int64_t s = 0; s < c.draws; ++s) {
+    const double target = random.at(c.row * c.draws + s) * sum;
+    int64_t low = 0, high = last;
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (sums[middle] > target)
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    c.chosen(s) = low;
+  }
+}
+
+// Restores the heap (its smallest key at 0) below i.
+void sift_down(const double* keys, int64_t* heap, int64_t n, int64_t i) {
+  for (int64_t child; (child = 2 * i + 1) < n; i = child) {
+    if (child + 1 < n && keys[heap[child + 1]] < keys[heap[child]]) ++child;
+    if (keys[heap[i]] <= keys[heap[child]]) return;
+    const int64_t t = heap[i];
+    heap[i] = heap[child], heap[child] = t;
+  }
+}
+
+// The smallest of −ln(u_i) / weights_i: exponential waiting times, whose order is that of drawing one after the other.
+template <class T>
+void draw_without_replacement(const Choice& c, Draws& random, double* keys, int64_t* heap) {
+  int64_t n = 0;
+  for (int64_t i = 0; i < c.n; ++i) {
+    keys[i] = -__builtin_log(random.at(c.row * c.n + i)) / c.weight<T>(i);
+    if (c.weight<T>(i) > 0) heap[n++] = i;
+  }
+  for (int64_t i = n / 2 - 1; i >= 0; --i) sift_down(keys, heap, n, i);
+  for (int64_t s = 0; s < c.draws; ++s) {
+    c.chosen(s) = heap[0];
+    heap[0] = heap[--n];
+    sift_down(keys, heap, n, 0);
+  }
+}
+
+// Weights are finite and ≥ 0, and enough of them > 0; if not, the row is filled with 0.
+template <class T>
+bool drawable(const Choice& c, bool replacement, Error* error) {
+  int64_t positive = 0;
+  bool valid = true;
+  for (int64_t i = 0; i < c.n; ++i) {
+    const double w = c.weight<T>(i);
+    valid = valid && w >= 0 && w < __builtin_inf();
+    positive += w > 0;
+  }
+  if (valid && positive >= (replacement ? 1 : c.draws)) return true;
+  error->set(ErrorCode::bad_value, valid ? positive : -1, c.draws);
+  for (int64_t s = 0; s < c.draws; ++s) c.chosen(s) = 0;
+  return false;
+}
+
+template <class T>
+void multinomial_of(const Call& c) {
+  const Operand &weights = c[1], &y = c[2];
+  const int64_t n = weights.shape[1], draws = y.shape[1];
+  const bool replacement = c.flag(0);
+  const Philox philox = claim(c[0], weights.shape[0] * (replacement ? draws : n), 2);
+  parallel_for(weights.shape[0], larger(1, kPiece / (n + draws)), [&](int64_t begin, int64_t end) {
+    Scratch scratch;
+    double* keys = scratch.take<double>(n);
+    int64_t* heap = scratch.take<int64_t>(n);
+    Draws random{philox};
+    for (int64_t row = begin; row < end; ++row) {
+      const Choice choice{weights, y, row, n, draws};
+      if (!drawable<T>(choice, replacement, c.error)) continue;
+      if (replacement)
+        draw_with_replacement<T>(choice, random, keys);
+      else
+        draw_without_replacement<T>(choice, random, keys, heap);
+    }
+  });
+}
+void multinomial(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) { multinomial_of<decltype(zero)>(c); });
+}
+
+constexpr EntryRow rows[] = {
+    {"random_bits", random_bits},           {"uniform", uniform},         {"normal", normal},
+    {"exponential", exponential},           {"randint", randint},         {"bernoulli", bernoulli},
+    {"permutation", permutation},           {"multinomial", multinomial}, {"dropout", dropout},
+    {"dropout_backward", dropout_backward},
+};
+
+}  // namespace
+
+extern const Family random_family;
+const Family random_family = {rows, sizeof(rows) / sizeof(rows[0])};
+
+}  // namespace pullback::ISA_NAMESPACE

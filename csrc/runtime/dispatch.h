@@ -1,0 +1,22 @@
+// The table of kernels, filled for one instruction set at a time.
+#pragma once
+#include <vector>
+
+#include "runtime/cpu.h"
+#include "runtime/signature.h"
+
+namespace pullback {
+
+struct Kernel {
+  const Signature* signature = nullptr;
+  Entry entry = nullptr;  // of the instruction set in use
+  int64_t launches = 0;
+};
+
+std::vector<Kernel>& kernels();    // in the order of the contracts
+std::vector<Isa> compiled_isas();  // what this build holds, ascending
+Isa current_isa();
+void use_isa(Isa isa);                // throws std::invalid_argument where this CPU or this build lacks it
+Isa isa_from_name(const char* name);  // likewise for an unknown name
+
+}  // namespace pullback

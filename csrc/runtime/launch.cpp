@@ -1,0 +1,68 @@
+#include "runtime/launch.h"
+
+#include <new>
+#include <string>
+
+namespace pullback {
+namespace {
+
+thread_local Recording* recording_into = nullptr;
+
+const char* operand_name(const Signature& s, int64_t number) {
+  for (const Param& p : s.params)
+    if (p.name && p.kind == ParamKind::operand && number-- == 0) return p.name;
+  return "an operand";
+}
+
+std::string describe(const Kernel& kernel, const Error& e) {
+  std::string name = kernel.signature->name;
+  std::string value = std::to_string(e.value), bound = std::to_string(e.bound);
+  switch (e.code) {
+    case ErrorCode::index_out_of_range:
+      return name + ": index " + value + " is out of range for a dimension of size " + bound;
+    case ErrorCode::class_out_of_range:
+      return name + ": target " + value + " is out of range, expected a class from 0 to " + std::to_string(e.bound - 1);
+    case ErrorCode::division_by_zero:
+      return name + ": an integer is divided by zero";
+    case ErrorCode::negative_power:
+      return name + ": integers to negative integer powers are not allowed, got power " + value;
+    case ErrorCode::out_of_memory:
+      return name + ": out of memory for scratch space";
+    case ErrorCode::bad_shape:
+      return name + ": the shape of " + operand_name(*kernel.signature, e.value) + " does not fit its output's";
+    default:
+      return name + ": bad value " + value;
+  }
+}
+
+void run(const Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars) {
+  Error error;
+  try {
+    kernel.entry({operands, first, scalars, &error});
+  } catch (const std::bad_alloc&) {
+    error.code = ErrorCode::out_of_memory;
+  }
+  if (error.code != ErrorCode::none) throw KernelError(error.code, describe(kernel, error));
+}
+
+}  // namespace
+
+void launch(Kernel& kernel, const Operand* operands, const int32_t* first, int params, const Scalar* scalars,
+            int scalar_count) {
+  __atomic_fetch_add(&kernel.launches, 1, __ATOMIC_RELAXED);
+  run(kernel, operands, first, scalars);
+  if (recording_into)
+    recording_into->push_back({&kernel,
+                               {operands, operands + first[params]},
+                               {first, first + params + 1},
+                               {scalars, scalars + scalar_count}});
+}
+
+void replay(const Recording& recording) {
+  for (const Record& r : recording) run(*r.kernel, r.operands.data(), r.first.data(), r.scalars.data());
+}
+
+void begin_recording(Recording* into) { recording_into = into; }
+Recording* active_recording() { return recording_into; }
+
+}  // namespace pullback

@@ -1,0 +1,34 @@
+// The one door: every kernel call goes through launch(), eager or replayed.
+#pragma once
+#include <stdexcept>
+#include <vector>
+
+#include "runtime/dispatch.h"
+
+namespace pullback {
+
+// What the data told a kernel; the bindings turn it into IndexError, MemoryError or ValueError.
+struct KernelError : std::runtime_error {
+  ErrorCode code;
+  KernelError(ErrorCode c, const std::string& message) : std::runtime_error(message), code(c) {}
+};
+
+// A call with storage of its own, so that it can be run again.
+struct Record {
+  const Kernel* kernel;
+  std::vector<Operand> operands;
+  std::vector<int32_t> first;
+  std::vector<Scalar> scalars;
+};
+
+// The calls of one thread between begin_recording() and end_recording(), in order.
+using Recording = std::vector<Record>;
+
+void launch(Kernel& kernel, const Operand* operands, const int32_t* first, int params, const Scalar* scalars,
+            int scalar_count);
+void replay(const Recording& recording);
+
+void begin_recording(Recording* into);  // this thread's calls are recorded as well as run; nullptr ends it
+Recording* active_recording();
+
+}  // namespace pullback

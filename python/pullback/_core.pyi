@@ -1,0 +1,88 @@
+"""Types for pullback._core, csrc/tape: fields and nodes of the tape, short ways of ops, and the walk back."""
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from typing_extensions import Self
+
+from pullback._backend import device as Device
+from pullback._dtype import dtype as DType
+from pullback._tape import Rule
+from pullback._tensor import Tensor
+
+class TensorBase:
+    """The fields of a tensor."""
+
+    _array: Any
+    _base: Tensor | None  # of a view: the tensor it looks into
+    _generation: int  # of a base: how often its node was replaced; of a view: the base's when its node was made
+    _hooks: list[Callable[[Tensor], Tensor | None]] | None
+    _node: Node | None  # None for a leaf
+    _output: int  # which of the node's results it is
+    _requires_grad: bool
+    _version: list[int]  # counts changes in place; shared by all views of one storage
+    device: Device
+    dtype: DType
+    grad: Tensor | None
+    @classmethod
+    def _wrap(cls, array: Any) -> Self:
+        """A new tensor over an array, not on the tape."""
+
+class Node:
+    """One op that ran: what its pullback needs, and where the result goes."""
+
+    rule: Rule
+    parents: tuple[Node | Tensor | None, ...]  # a node, or a leaf itself, or None where no gradient is wanted
+    indices: tuple[int, ...]  # which of that node's results
+    args: tuple[Any, ...]
+    hooks: dict[int, list[Callable[[Tensor], Tensor | None]]] | None
+    outputs: tuple[tuple[Any, Any, Any], ...]  # (shape, dtype, device) of each, where there are several
+    saved: tuple[Any, ...]
+    order: int
+    name: str
+    def __new__(
+        cls, rule: Rule, inputs: Sequence[Tensor], saved: Sequence[Any], args: tuple[Any, ...], out: Tensor
+    ) -> Self: ...
+    def check_saved(self) -> None: ...
+    def tensors(self) -> list[Tensor]: ...
+    def needs(self, i: int) -> bool: ...
+    def owns(self, gradient: Any) -> bool: ...
+    def free(self) -> None: ...
+
+class Op:
+    """An op with a short way; see `_tape.quick`."""
+
+    def __new__(cls, function: Callable[..., Any], kind: str, rule: Rule, saves: str, activation: int = 0) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def before(self, function: Callable[..., Any]) -> Self: ...
+
+OUTPUT: Any  # stands for the op's own result in `saved`
+grad_mode: ContextVar[bool]
+
+def grad_enabled() -> bool: ...
+def record(
+    rule: Rule, array: Any, inputs: Sequence[Tensor], saved: Sequence[Any] = (), args: tuple[Any, ...] = ()
+) -> Tensor:
+    """The result of an op as a tensor: on the tape, if gradients are enabled and any input wants one.
+
+    `saved` lists the tensors that the pullback reads, OUTPUT standing for the result; `args` are plain values.
+    """
+
+def walk(
+    starts: list[tuple[Node | Tensor, int, Any]],
+    create_graph: bool,
+    retain_graph: bool,
+    stop: set[Any] | None = None,
+    targets: dict[Node, dict[int, Any]] | None = None,
+) -> dict[Tensor, Any] | None: ...
+def pull_linear(node: Node, dy: Any) -> list[Any] | None: ...
+def connect(
+    *,
+    Tensor: type[Tensor] = ...,
+    device: Device = ...,
+    dtypes: dict[Any, DType] = ...,
+    block: type = ...,
+    run_hooks: Callable[..., Any] = ...,
+    accumulate: Callable[..., Any] = ...,
+) -> None: ...

@@ -1,0 +1,36 @@
+"""How a tensor prints: `tensor([1., 2.], dtype=pullback.float64, requires_grad=True)`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pullback import _dtype
+
+if TYPE_CHECKING:
+    from pullback._tensor import Tensor
+
+
+def tensor_repr(t: Tensor) -> str:
+    """NumPy's layout of the values, then what is not the default."""
+    prefix = "tensor("
+    values = np.array2string(
+        t._array,
+        separator=", ",
+        prefix=prefix,
+        precision=4,
+        floatmode="maxprec_equal",
+        threshold=1000,
+        edgeitems=3,
+    )
+    notes = []
+    if t._array.size == 0 and t._array.ndim != 1:
+        notes.append(f"size={tuple(t.shape)}")
+    if t.dtype not in (_dtype.get_default_dtype(), _dtype.int64, _dtype.bool_):
+        notes.append(f"dtype={t.dtype}")
+    if t.grad_fn is not None:
+        notes.append(f"grad_fn={t.grad_fn!r}")
+    elif t.requires_grad:
+        notes.append("requires_grad=True")
+    return ", ".join([prefix + values, *notes]) + ")"

@@ -1,0 +1,450 @@
+"""Loss functions, elementwise ℓ(x, y) and then their mean, their sum, or each: written in ops, so that the tape has
+their pullbacks. Cross-entropy and negative log-likelihood have kernels of their own, in `ops/cross_entropy.py`.
+
+`size_average` and `reduce` are PyTorch's old words for `reduction`; they keep their places in the argument lists.
+Every function raises ValueError for an unknown reduction. Seed 001, section on losses; formulas are PyTorch's.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from pullback import _tape
+from pullback._tape import Node, Rule, record
+from pullback._tensor import Tensor
+from pullback.ops._broadcast import check_tensor
+from pullback.ops.activation import logsigmoid
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "margin_ranking_loss",
+    "mse_loss",
+    "pairwise_distance",
+    "poisson_nll_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "triplet_margin_loss",
+]
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def choose_reduction(
+    op: str,
+    reduction: str,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    allowed: tuple[str, ...] = REDUCTIONS,
+) -> str:
+    """The reduction that was asked for, in PyTorch's new words or in its old ones."""
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(f"{op}: size_average and reduce are deprecated, use reduction={reduction!r}", stacklevel=4)
+    if reduction not in allowed:
+        expected = ", ".join(map(repr, allowed))
+        raise ValueError(f"{op}: reduction expects one of {expected}, got {reduction!r}")
+    return reduction
+
+
+def _reduced(loss: Tensor, reduction: str) -> Tensor:
+    return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
+
+
+def _check(op: str, **tensors: Any) -> None:
+    for name, t in tensors.items():
+        check_tensor(op, t, name)
+
+
+def _warn_shapes(op: str, input: Tensor, target: Tensor) -> None:
+    """Two shapes that broadcast are nearly always a mistake."""
+    if input.shape != target.shape:
+        warnings.warn(
+            f"{op}: input has shape {list(input.shape)} and target {list(target.shape)}; they are broadcast, "
+            "which is likely not what is meant",
+            stacklevel=3,
+        )
+
+
+def _same_shape(op: str, input: Tensor, target: Tensor, name: str = "target") -> None:
+    if input.shape != target.shape:
+        raise ValueError(f"{op}: {name} expects the shape of input, {list(input.shape)}, got {list(target.shape)}")
+
+
+def _weighted(op: str, loss: Tensor, weight: Tensor | None, reduction: str, normalize: bool) -> Tensor:
+    """Σ wℓ / Σ w for the mean where `normalize`, else the mean of wℓ."""
+    if weight is None:
+        return _reduced(loss, reduction)
+    _check(op, weight=weight)
+    _same_shape(op, loss, weight, "weight")
+    if reduction == "mean" and normalize:
+        return (loss * weight).sum() / weight.sum()
+    return _reduced(loss * weight, reduction)
+
+
+# --- differences ------------------------------------------------------------------------------------------------------
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """(x − y)²; with a weight, the mean is Σ w (x − y)² / Σ w."""
+    reduction = choose_reduction("mse_loss", reduction, size_average, reduce)
+    _check("mse_loss", input=input, target=target)
+    _warn_shapes("mse_loss", input, target)
+    return _weighted("mse_loss", (input - target).square(), weight, reduction, normalize=True)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """|x − y|, whose derivative at 0 is 0; with a weight, the mean is Σ w |x − y| / Σ w."""
+    reduction = choose_reduction("l1_loss", reduction, size_average, reduce)
+    _check("l1_loss", input=input, target=target)
+    _warn_shapes("l1_loss", input, target)
+    return _weighted("l1_loss", (input - target).abs(), weight, reduction, normalize=True)
+
+
+def _huber(input: Tensor, target: Tensor, delta: float) -> Tensor:
+    """c (d − c/2) with d = x − y and c = d clipped to ±δ, so that the derivative is c."""
+    d = input - target
+    c = d.clamp(-delta, delta)
+    return c * (d - 0.5 * c)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """(x − y)² / 2β where |x − y| < β, else |x − y| − β/2; |x − y| for β = 0. ValueError for β < 0."""
+    reduction = choose_reduction("smooth_l1_loss", reduction, size_average, reduce)
+    _check("smooth_l1_loss", input=input, target=target)
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta expects a number ≥ 0, got {beta}")
+    _warn_shapes("smooth_l1_loss", input, target)
+    loss = (input - target).abs() if beta == 0 else _huber(input, target, beta) / beta
+    return _reduced(loss, reduction)
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """(x − y)² / 2 where |x − y| < δ, else δ (|x − y| − δ/2). ValueError for δ ≤ 0."""
+    reduction = choose_reduction("huber_loss", reduction)
+    _check("huber_loss", input=input, target=target)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta expects a positive number, got {delta}")
+    _warn_shapes("huber_loss", input, target)
+    return _weighted("huber_loss", _huber(input, target, delta), weight, reduction, normalize=False)
+
+
+# --- binary cross-entropy ---------------------------------------------------------------------------------------------
+
+
+def _log(p: Tensor) -> Tensor:
+    return p.log().clamp(min=-100)
+
+
+def _bce_ops(node: Node, dy: Tensor) -> list[Any]:
+    """dp = dℓ (p − y) / max(p (1 − p), 1e−12), dy = dℓ (ln(1 − p) − ln p)."""
+    p, y = node.tensors()
+    dp = dy * (p - y) / (p * (1 - p)).clamp(min=1e-12) if node.needs(0) else None
+    return [dp, dy * (_log(1 - p) - _log(p)) if node.needs(1) else None]
+
+
+def _bce_pullback(node: Node, dy: Any) -> list[Any]:
+    return [None if g is None else g._array for g in _bce_ops(node, Tensor._wrap(dy))]
+
+
+_BCE = Rule("binary_cross_entropy", _bce_pullback, _bce_ops)
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """−w (y ln p + (1 − y) ln(1 − p)), the logarithms at least −100. ValueError for shapes that differ; RuntimeError
+    for p outside of [0, 1]."""
+    op = "binary_cross_entropy"
+    reduction = choose_reduction(op, reduction, size_average, reduce)
+    _check(op, input=input, target=target)
+    _same_shape(op, input, target)
+    with _tape.no_grad():
+        p, y = input.detach(), target.detach()
+        if p.numel() and not (p.min().item() >= 0 and p.max().item() <= 1):
+            raise RuntimeError(
+                f"{op}: input expects probabilities in [0, 1], got values in [{p.min().item():g}, "
+                f"{p.max().item():g}]; for logits take binary_cross_entropy_with_logits"
+            )
+        value = -(y * _log(p) + (1 - y) * _log(1 - p))
+    loss = record(_BCE, value._array, (input, target), (input, target))
+    return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """−w (v y ln σ(x) + (1 − y) ln(1 − σ(x))) with v = `pos_weight`, computed as (1 − y) x − (1 + (v − 1) y) ln σ(x).
+
+    ValueError for shapes that differ.
+    """
+    op = "binary_cross_entropy_with_logits"
+    reduction = choose_reduction(op, reduction, size_average, reduce)
+    _check(op, input=input, target=target)
+    _same_shape(op, input, target)
+    log_p = logsigmoid(input)
+    if pos_weight is not None:
+        log_p = (1 + (pos_weight - 1) * target) * log_p
+    loss = (1 - target) * input - log_p
+    return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+# --- likelihoods ------------------------------------------------------------------------------------------------------
+
+
+def _x_log_x(x: Tensor) -> Tensor:
+    """x ln x, and 0 where x = 0."""
+    return x * x.masked_fill(x == 0, 1).log()
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """y (ln y − x) with log-probabilities x; eʸ (y − x) where the target is given as logarithm too.
+
+    'mean' divides by the number of elements (and warns, as in PyTorch), 'batchmean' by the first dimension: the
+    divergence.
+    """
+    reduction = choose_reduction("kl_div", reduction, size_average, reduce, (*REDUCTIONS, "batchmean"))
+    _check("kl_div", input=input, target=target)
+    if reduction == "mean" and size_average is None and reduce is None:
+        warnings.warn(
+            "kl_div: reduction='mean' divides by the number of elements; 'batchmean' gives the divergence",
+            stacklevel=2,
+        )
+    loss = target.exp() * (target - input) if log_target else _x_log_x(target) - target * input
+    if reduction == "batchmean":
+        return loss.sum() / input.shape[0] if input.ndim else loss.sum()
+    return _reduced(loss, reduction)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """eˣ − y x, or x − y ln(x + eps) without `log_input`; `full` adds y ln y − y + ln(2πy)/2 where y > 1."""
+    reduction = choose_reduction("poisson_nll_loss", reduction, size_average, reduce)
+    _check("poisson_nll_loss", input=input, target=target)
+    if not target.dtype.is_floating_point:
+        target = target.to(input.dtype)
+    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        y = target.masked_fill(target <= 1, 1)
+        stirling = y * y.log() - y + 0.5 * (2 * math.pi * y).log()
+        loss = loss + stirling.masked_fill(target <= 1, 0)
+    return _reduced(loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """(ln v + (x − y)² / v) / 2, v the variance but at least eps; `full` adds ln(2π)/2.
+
+    `var` has the input's shape, that shape without its last dimension, or 1 in one dimension. The gradient flows to
+    `var` also where eps bounds it. ValueError for a negative variance or another shape.
+    """
+    op = "gaussian_nll_loss"
+    reduction = choose_reduction(op, reduction)
+    _check(op, input=input, target=target)
+    variance: Tensor = _variance(op, var, input)
+    with _tape.no_grad():
+        variance.clamp_(min=eps)
+    loss = 0.5 * (variance.log() + (input - target).square() / variance)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return _reduced(loss, reduction)
+
+
+def _variance(op: str, var: Any, input: Tensor) -> Any:
+    """A copy of the variance that broadcasts to the input."""
+    from pullback.ops import full_like
+
+    if isinstance(var, (int, float)):
+        var = full_like(input, float(var))
+    _check(op, var=var)
+    if var.numel() and var.detach().min().item() < 0:
+        raise ValueError(f"{op}: var expects numbers ≥ 0, got {var.detach().min().item():g}")
+    if var.shape != input.shape:
+        if input.shape[:-1] == var.shape:
+            return var.unsqueeze(-1).clone()
+        stretched = [b for a, b in zip(input.shape, var.shape) if a != b]
+        if input.ndim != var.ndim or stretched != [1]:
+            raise ValueError(f"{op}: var expects a shape that fits {list(input.shape)}, got {list(var.shape)}")
+    return var.clone()
+
+
+# --- margins ----------------------------------------------------------------------------------------------------------
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """x where y = 1, max(0, margin − x) where y = −1."""
+    reduction = choose_reduction("hinge_embedding_loss", reduction, size_average, reduce)
+    _check("hinge_embedding_loss", input=input, target=target)
+    near = input.masked_fill(target == -1, 0)
+    far = (margin - input).clamp(min=0).masked_fill(target == 1, 0)
+    return _reduced(near + far, reduction)
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, −y (x₁ − x₂) + margin) with y = ±1. RuntimeError for different numbers of dimensions."""
+    op = "margin_ranking_loss"
+    reduction = choose_reduction(op, reduction, size_average, reduce)
+    _check(op, input1=input1, input2=input2, target=target)
+    if not input1.ndim == input2.ndim == target.ndim:
+        shapes = ", ".join(str(list(t.shape)) for t in (input1, input2, target))
+        raise RuntimeError(f"{op}: inputs and target expect the same number of dimensions, got {shapes}")
+    return _reduced((margin - target * (input1 - input2)).clamp(min=0), reduction)
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """1 − cos(x₁, x₂) where y = 1, max(0, cos(x₁, x₂) − margin) where y = −1; x [N, D] and y [N], or x [D] and y [].
+
+    cos = Σ x₁x₂ / √((Σ x₁² + ε)(Σ x₂² + ε)), ε = 1e−12.
+    """
+    op = "cosine_embedding_loss"
+    reduction = choose_reduction(op, reduction, size_average, reduce)
+    _check(op, input1=input1, input2=input2, target=target)
+    if target.ndim > 1 or not input1.ndim == input2.ndim == target.ndim + 1:
+        shapes = ", ".join(str(list(t.shape)) for t in (input1, input2, target))
+        raise RuntimeError(f"{op}: expected inputs [N, D] and target [N], or [D] and [], got {shapes}")
+    lengths = (input1.square().sum(-1) + 1e-12) * (input2.square().sum(-1) + 1e-12)
+    cos = (input1 * input2).sum(-1) / lengths.sqrt()
+    near = (1 - cos).masked_fill(target != 1, 0)
+    far = (cos - margin).clamp(min=0).masked_fill(target != -1, 0)
+    return _reduced(near + far, reduction)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """ln(1 + e^(−y x)) with y = ±1."""
+    reduction = choose_reduction("soft_margin_loss", reduction, size_average, reduce)
+    _check("soft_margin_loss", input=input, target=target)
+    return _reduced(-logsigmoid(target * input), reduction)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """‖x₁ − x₂ + eps‖_p along the last dimension, 0 < p < ∞."""
+    _check("pairwise_distance", x1=x1, x2=x2)
+    if not 0 < p < math.inf:
+        raise ValueError(f"pairwise_distance: p expects a positive finite number, got {p}")
+    d = x1 - x2 + eps
+    if p == 2:
+        return d.square().sum(-1, keepdim=keepdim).sqrt()
+    return d.abs().pow(p).sum(-1, keepdim=keepdim).pow(1 / p)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, d(a, p) − d(a, n) + margin), d the `pairwise_distance`; `swap` takes min(d(a, n), d(p, n)) for d(a, n).
+
+    ValueError for a margin ≤ 0.
+    """
+    op = "triplet_margin_loss"
+    reduction = choose_reduction(op, reduction, size_average, reduce)
+    _check(op, anchor=anchor, positive=positive, negative=negative)
+    if margin <= 0:
+        raise ValueError(f"{op}: margin expects a positive number, got {margin}")
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = far.minimum(pairwise_distance(positive, negative, p, eps))
+    return _reduced((pairwise_distance(anchor, positive, p, eps) - far + margin).clamp(min=0), reduction)

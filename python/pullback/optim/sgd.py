@@ -1,0 +1,86 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pullback._tensor import Tensor
+from pullback.optim.optimizer import Group, Optimizer, check_flags, check_option, gradients, number
+
+
+class SGD(Optimizer):
+    """g ← ∇ + λp (−∇ with `maximize`);  b ← μb + (1 − τ)g, but g at the first step;  p ← p − η(g + μb) with `nesterov`,
+    else p − ηb, and p − ηg where μ = 0.
+
+    η `lr`, μ `momentum`, τ `dampening`, λ `weight_decay`. As PyTorch's SGD; Sutskever et al. 2013 for the momentum.
+    ValueError for a negative option, and for `nesterov` without momentum or with dampening.
+    """
+
+    _moments = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_flags("SGD", differentiable, foreach, fused)
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+                "foreach": foreach,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
+
+    def _check_options(self, group: Group) -> None:
+        for option in ("lr", "momentum", "weight_decay"):
+            check_option("SGD", option, group[option])
+        check_option("SGD", "dampening", group["dampening"], low=-float("inf"))
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError(
+                f"SGD: nesterov expects momentum > 0 and dampening 0, got {group['momentum']} and {group['dampening']}"
+            )
+
+    def _update(self, group: Group, params: list[Tensor]) -> None:
+        if group["momentum"] == 0:
+            self._launch(group, params, [], first=False)
+            return
+        fresh = [p for p in params if self.state[p].get("momentum_buffer") is None]
+        if fresh:
+            for p in fresh:
+                self.state[p]["momentum_buffer"] = p.new_empty(p.shape)
+            self._launch(group, fresh, [self.state[p]["momentum_buffer"] for p in fresh], first=True)
+            known = {id(p) for p in fresh}
+            params = [p for p in params if id(p) not in known]
+        if params:
+            self._launch(group, params, [self.state[p]["momentum_buffer"] for p in params], first=False)
+
+    def _launch(self, group: Group, params: list[Tensor], buffers: list[Tensor], first: bool) -> None:
+        params[0].device.kernels.sgd(
+            [p._array for p in params],
+            gradients(params),
+            [b._array for b in buffers],
+            number(group["lr"]),
+            number(group["momentum"]),
+            number(group["dampening"]),
+            number(group["weight_decay"]),
+            bool(group["nesterov"]),
+            bool(group["maximize"]),
+            first,
+        )

@@ -1,0 +1,1 @@
+"""One module a kernel family: its cases, for tests and benchmarks alike."""

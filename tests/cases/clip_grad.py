@@ -1,0 +1,60 @@
+"""The norm of several arrays together, and scaling them by a number in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import pullback as pb
+from harness import SHAPES, Case
+from pullback._backend import cpu
+
+
+def _inputs(rng, shape):
+    return [rng.standard_normal(shape), rng.standard_normal(5), rng.standard_normal((2, 3))]
+
+
+def _with_nan(rng, shape):
+    xs = _inputs(rng, shape)
+    xs[1][2] = np.nan
+    return xs
+
+
+def _norm(p):
+    def run(*tensors):
+        out = cpu.empty((), tensors[0]._array.dtype)
+        cpu.kernels.total_norm([t._array for t in tensors], out, p)
+        return pb.from_numpy(out)
+
+    return run
+
+
+def _scaled(*tensors):
+    copies = [t.clone() for t in tensors]
+    factor = cpu.empty((1,), tensors[0]._array.dtype)
+    cpu.kernels.fill(factor, 0.375)
+    cpu.kernels.scale_list([t._array for t in copies], factor)
+    return tuple(copies)
+
+
+CASES = [
+    *[
+        Case(
+            name=f"total_norm[{p:g}{', NaN' if inputs is _with_nan else ''}]",
+            run=_norm(p),
+            inputs=inputs,
+            value=lambda *xs, p=p: np.asarray(np.linalg.norm(np.concatenate([x.ravel() for x in xs]), p)),
+            shapes=(*SHAPES, (50001,)),
+            torch=f"torch.nn.utils.get_total_norm([a, b, c], float('{p}'))" if p else None,
+        )
+        for p in (2.0, 1.0, 3.0, 0.0, np.inf, -np.inf)
+        for inputs in (_inputs, _with_nan)
+    ],
+    Case(
+        name="scale_list",
+        run=_scaled,
+        inputs=_inputs,
+        value=lambda *xs: tuple([x * 0.375 for x in xs]),
+        shapes=(*SHAPES, (50001,)),
+        torch="torch._foreach_mul([a, b, c], 0.375)",
+    ),
+]
