@@ -201,19 +201,22 @@ void fork_and_wait() {
   check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked child failed");
 }
 
-// Forks while other threads run loops and take memory that is cached: none of them is inside malloc, whose
-// locks the sanitizers do not carry over a fork.
+// Forks while other threads run loops and take memory that is cached: none of them is inside malloc, whose locks the
+// sanitizers do not carry over a fork. A thread that begins is, so each has been seen at work before the first fork.
 void stress_fork(int threads) {
-  set_num_threads(threads);
-  check_covering(1000, 10);
+  check_concurrency(threads);
   fork_and_wait();
   std::atomic<bool> stop{false};
+  std::atomic<int> at_work{0};
   std::thread looping([&] {
-    while (!stop) check_sum(2000, 10);
+    check_sum(2000, 10);
+    for (++at_work; !stop;) check_sum(2000, 10);
   });
   std::thread allocating([&] {
-    while (!stop) deallocate(allocate(10000), 10000);
+    deallocate(allocate(10000), 10000);
+    for (++at_work; !stop;) deallocate(allocate(10000), 10000);
   });
+  while (at_work < 2) std::this_thread::yield();
   for (int i = 0; i < 20; ++i) fork_and_wait();
   stop = true;
   looping.join();
