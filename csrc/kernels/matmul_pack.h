@@ -85,21 +85,35 @@ PB_INLINE void copy_row(const T* x, int64_t n, T* y, bool padded) {
   });
 }
 
+// Rows of so many whole vectors.
+template <class T, int vecs>
+void pack_vectors(const Panel<T>& p, T* y) {
+  const T* x = p.x;
+  for (int64_t k = 0; k < p.depth; ++k, x += p.deep, y += vecs * Vec<T>::size) {
+    unroll<vecs>([&](auto v) { Vec<T>::load(x + v * Vec<T>::size).store(y + v * Vec<T>::size); });
+  }
+}
+
 template <class T>
 void pack_rows(const Panel<T>& p, T* y) {
+  if (p.count == kTileVecs * Vec<T>::size) return pack_vectors<T, kTileVecs>(p, y);
   const bool padded = p.width % Vec<T>::size == 0;
-  for (int64_t k = 0; k < p.depth; ++k) copy_row(p.x + k * p.deep, p.count, y + k * p.width, padded);
+  int64_t k = 0;
+  if (p.width <= Vec<T>::size) {  // what a whole vector has too much is then overwritten by the next rows
+    for (; (p.depth - k) * p.width >= Vec<T>::size; ++k) Vec<T>::load(p.x + k * p.deep, p.count).store(y + k * p.width);
+  }
+  for (; k < p.depth; ++k) copy_row(p.x + k * p.deep, p.count, y + k * p.width, padded);
 }
 
 template <class T>
 void pack_columns(const Panel<T>& p, T* y) {
   constexpr int64_t size = Vec<T>::size;
-  const bool narrow = p.width <= size;  // a row of zeros too long is then overwritten by the next row
+  const bool narrow = p.width <= size;  // zeros past a row's end are then overwritten by the next rows
   for (int64_t k = 0; k < p.depth; k += size) {
     const int depth = static_cast<int>(smaller(size, p.depth - k));
     for (int64_t l = 0; l < p.width; l += size) {
       const int count = static_cast<int>(larger(0, smaller(size, p.count - l)));
-      const bool spill = p.width - l >= size || (narrow && k + depth < p.depth);
+      const bool spill = p.width - l >= size || (narrow && (p.depth - k - depth + 1) * p.width >= size);
       transpose_block(p.x + l * p.along + k * p.deep, p.along, count, depth, y + k * p.width + l, p.width, spill);
     }
   }
@@ -120,7 +134,10 @@ void pack_panel(const Panel<T>& p, T* y) {
   pack_any(p, y);
 }
 
-// Panels of one width, the last one narrower, one after the other. Long rows are read to their end before the next.
+inline constexpr int64_t kRowsAtOnce = 8;  // so many rows of each panel in turn: lines are written in sequence
+
+// Panels of one width, the last one narrower, one after the other. Of long rows a few are read to their end before the
+// next few.
 template <class T>
 void pack_panels(const Panel<T>& all, int64_t width, T* y) {
   constexpr int64_t size = Vec<T>::size;
@@ -135,10 +152,12 @@ void pack_panels(const Panel<T>& all, int64_t width, T* y) {
       pack_panel<T>({all.x + l * all.along, all.along, all.deep, count, padded, all.depth}, y + l * all.depth);
     });
   }
-  for (int64_t k = 0; k < all.depth; ++k)
+  for (int64_t k = 0; k < all.depth; k += kRowsAtOnce) {
+    const int64_t depth = smaller(kRowsAtOnce, all.depth - k);
     for_each_panel([&](int64_t l, int64_t count, int64_t padded) {
-      copy_row(all.x + k * all.deep + l, count, y + l * all.depth + k * padded, true);
+      pack_rows<T>({all.x + k * all.deep + l, 1, all.deep, count, padded, depth}, y + l * all.depth + k * padded);
     });
+  }
 }
 
 }  // namespace

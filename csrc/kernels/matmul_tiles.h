@@ -17,6 +17,7 @@ inline constexpr int64_t kStageDepth = 2048;            // most of k that is pac
 inline constexpr int64_t kBlockRows = 560 / kTileRows;  // panels of a in a block: a slab of them stays in L2
 inline constexpr int64_t kAheadRows = 140 / kTileRows;  // the same where all is packed ahead
 inline constexpr int64_t kBlockColumns = 4;             // most panels of b in a block
+inline constexpr int64_t kAheadColumns = 16;            // the same where all is packed ahead
 inline constexpr int64_t kNear = 1 << 20;               // bytes of an operand that stays in L2
 inline constexpr int64_t kMost = 4096;                  // rows and columns of c at a time, which bounds what is packed
 
@@ -53,7 +54,8 @@ Plan make_plan(const Product<T>& p) {
   plan.slabs = parts_of(p.k, depth);
   plan.stages = plan.packs_ahead() ? parts_of(plan.slabs, larger(1, kStageDepth / depth)) : 1;
   plan.row_blocks = parts_of(plan.row_panels, ahead ? kAheadRows : kBlockRows);
-  const int64_t columns = larger(1, smaller(kBlockColumns, plan.row_blocks * plan.column_panels / (large ? 16 : 32)));
+  const int64_t columns = larger(
+      1, smaller(ahead ? kAheadColumns : kBlockColumns, plan.row_blocks * plan.column_panels / (large ? 16 : 32)));
   plan.column_blocks = parts_of(plan.column_panels, columns);
   return plan;
 }
