@@ -16,7 +16,7 @@ BANDWIDTHS = ("triad", "update", "read")
 
 
 def measure_ceilings(sizes: list[int], threads: list[int]) -> dict[str, Any]:
-    """Peak, bandwidths by the size of the working set, fork/join and an empty kernel call, for each number of threads."""
+    """Peak, bandwidths by the size of the working set, fork/join and its floor, an empty kernel call, by number of threads."""
     import numpy as np
 
     from benchmarks.timing import calibrate, measure
@@ -36,6 +36,7 @@ def measure_ceilings(sizes: list[int], threads: list[int]) -> dict[str, Any]:
             "peak_flops": max(_cpu.peak_flops() for _ in range(5)),
             **{kind: {str(size): getattr(_cpu, f"{kind}_bandwidth")(size) for size in sizes} for kind in BANDWIDTHS},
             "fork_join_s": _cpu.fork_join_seconds(),
+            "round_trip_s": _cpu.round_trip_seconds(),
         }
     _cpu.set_num_threads(before)
     _cpu.memory_release()

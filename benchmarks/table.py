@@ -122,9 +122,10 @@ def ceiling_lines(measured: dict[str, Any]) -> list[str]:
             f"{size_text(s)} {t / 1e9:.0f}/{c['update'][s] / 1e9:.0f}/{c['read'][s] / 1e9:.0f}"
             for s, t in sorted(c["triad"].items(), key=by_size)
         )
+        trip = f" (to another core and back {c['round_trip_s'] * 1e6:.2f})" if c.get("round_trip_s") else ""
         lines.append(
             f"ceilings, {threads} thread{'s' if threads != '1' else ''}: {c['peak_flops'] / 1e9:.0f} GFLOP/s; fork/join "
-            f"{c['fork_join_s'] * 1e6:.2f} µs; GB/s of triad/update/read over {widths}"
+            f"{c['fork_join_s'] * 1e6:.2f} µs{trip}; GB/s of triad/update/read over {widths}"
         )
     lines.append(f"an empty kernel call: {measured['empty_call_s'] * 1e6:.2f} µs")
     return lines

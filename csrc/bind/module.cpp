@@ -102,6 +102,7 @@ PYBIND11_MODULE(_cpu, m) {
   m.def("read_bandwidth", read_bandwidth, py::arg("bytes"), no_gil, "Bytes a second of summing an array of that many.");
   m.def("fork_join_seconds", fork_join_seconds, no_gil,
         "The time from handing every thread a task until all are done.");
+  m.def("round_trip_seconds", round_trip_seconds, no_gil, "The time of a word to another core and back.");
   m.def("memory_stats", memory_as_dict, "The caching allocator's figures, in bytes and calls.");
   m.def("memory_release", memory_release, "Give cached memory back to the system; its bytes.");
   m.def("memory_reset_peak", memory_reset_peak, "Count the peak from what is in use now.");

@@ -115,6 +115,22 @@ struct Meeting {
   }
 };
 
+// Two tasks that hand a number to and fro, each adding one. The wait has an end here, too.
+struct Rally {
+  static constexpr int kTimes = 1000;
+  alignas(128) std::atomic<int> ball{0};
+
+  static void play(void* context, int64_t player) {
+    Rally& rally = *static_cast<Rally*>(context);
+    for (int turn = static_cast<int>(player); turn < 2 * kTimes; turn += 2) {
+      for (int i = 0; rally.ball.load(std::memory_order_acquire) != turn; ++i) {
+        if (i == 1 << 20) return;
+      }
+      rally.ball.store(turn + 1, std::memory_order_release);
+    }
+  }
+};
+
 }  // namespace
 
 double peak_flops() {
@@ -165,6 +181,19 @@ double fork_join_seconds() {
     }
   });
   return seconds / times;
+}
+
+double round_trip_seconds() {
+  if (num_threads() == 1) return 0;
+  double best = std::numeric_limits<double>::infinity();
+  for (int tries = 0; tries < 20; ++tries) {
+    Rally rally;
+    const auto start = std::chrono::steady_clock::now();
+    run_tasks(2, &Rally::play, &rally);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (rally.ball == 2 * Rally::kTimes) best = std::min(best, seconds / Rally::kTimes);
+  }
+  return best;
 }
 
 }  // namespace pullback

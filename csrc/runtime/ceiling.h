@@ -27,6 +27,7 @@ double triad_bandwidth(int64_t bytes);
 double update_bandwidth(int64_t bytes);
 double read_bandwidth(int64_t bytes);
 
-double fork_join_seconds();  // one task a thread, each of which waits for the others to have begun
+double fork_join_seconds();   // one task a thread, each of which waits for the others to have begun
+double round_trip_seconds();  // a word to another core and back, which no fork and join is below; 0 for one thread
 
 }  // namespace pullback
