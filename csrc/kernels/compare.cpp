@@ -1,64 +1,8 @@
-#include "kernels/compare.h"
-
 #include "isa/elementwise.h"
+#include "kernels/compare_formulas.h"
 
 namespace pullback::ISA_NAMESPACE {
 namespace {
-
-struct Eq {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return a == b;
-  }
-};
-struct Ne {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return a != b;
-  }
-};
-struct Lt {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return a < b;
-  }
-};
-struct Le {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return a <= b;
-  }
-};
-struct Gt {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return a > b;
-  }
-};
-struct Ge {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return a >= b;
-  }
-};
-struct LogicalAnd {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return (a != T(0)) & (b != T(0));
-  }
-};
-struct LogicalOr {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return (a != T(0)) | (b != T(0));
-  }
-};
-struct LogicalXor {
-  template <class T>
-  PB_INLINE static bool test(T a, T b) {
-    return (a != T(0)) != (b != T(0));
-  }
-};
 
 template <class Op, class T>
 void test_tile(const Tile& t) {
@@ -85,60 +29,18 @@ void logical_not(const Call& c) {
   visit_any(c[0].dtype, [&](auto zero) { elementwise(c, logical_not_tile<decltype(zero)>, 1); });
 }
 
-// In double for every dtype; equality is decided in T, since large integers round.
 template <class T>
 void isclose_tile(const Tile& t) {
   const int64_t n = t.n;  // a copy: y could alias it
   const T *a = t.x<T>(0), *b = t.x<T>(1);
   bool* y = t.y<bool>();
-  const double rtol = t.call->real(0), atol = t.call->real(1);
-  const bool equal_nan = t.call->flag(2);
-  for (int64_t i = 0; i < n; ++i) {
-    const double u = static_cast<double>(a[i]), v = static_cast<double>(b[i]);
-    const double error = __builtin_fabs(u - v), allowed = atol + rtol * __builtin_fabs(v);
-    const bool near = (error <= allowed) & (error < __builtin_inf());
-    y[i] = (a[i] == b[i]) | near | (equal_nan & (u != u) & (v != v));
-  }
+  const IsClose op{t.call->real(0), t.call->real(1), t.call->flag(2)};
+  for (int64_t i = 0; i < n; ++i) y[i] = op.test(a[i], b[i]);
 }
 
 void isclose(const Call& c) {
   visit_any(c[0].dtype, [&](auto zero) { elementwise(c, isclose_tile<decltype(zero)>, 2); });
 }
-
-struct And {
-  template <class T>
-  PB_INLINE static T of(T a, T b) {
-    return static_cast<T>(a & b);
-  }
-};
-struct Or {
-  template <class T>
-  PB_INLINE static T of(T a, T b) {
-    return static_cast<T>(a | b);
-  }
-};
-struct Xor {
-  template <class T>
-  PB_INLINE static T of(T a, T b) {
-    return static_cast<T>(a ^ b);
-  }
-};
-// A shift by a negative number, or by as many bits as there are, has no meaning in C++.
-struct LeftShift {
-  template <class T>
-  PB_INLINE static T of(T a, T b) {
-    constexpr T bits = 8 * sizeof(T);
-    return b < 0 || b >= bits ? T(0) : static_cast<T>(static_cast<uint64_t>(a) << b);
-  }
-};
-struct RightShift {
-  template <class T>
-  PB_INLINE static T of(T a, T b) {
-    constexpr bool is_signed = T(-1) < T(0);
-    constexpr T most = 8 * sizeof(T) - is_signed;  // leaves 0, or -1 of a negative a
-    return b < 0 || b >= most ? static_cast<T>(static_cast<int64_t>(a) >> most) : static_cast<T>(a >> b);
-  }
-};
 
 template <class Op, class T>
 void bits_tile(const Tile& t) {

@@ -133,6 +133,7 @@ def _turned(which):
     )
 
 
+_BATCHED = ((64, 256, 256),)
 _VECTORS = ((0, 3), (3, 0), (1, 1), (3, 4), (5, 8), (17, 9), (33, 65), (130, 300), (1100, 33), (20, 1100), (600, 600))
 
 
@@ -304,8 +305,8 @@ CASES = [
         bench=((1 << 20,),),
         torch="a.dot(b)",
     ),
-    product("matmul[row, batch]", lambda s, k, n: (k,), lambda s, k, n: (s, k, n), FEW),
-    product("matmul[batch, column]", lambda s, m, k: (s, m, k), lambda s, m, k: (k,), FEW),
+    product("matmul[row, batch]", lambda s, k, n: (k,), lambda s, k, n: (s, k, n), FEW, bench=_BATCHED),
+    product("matmul[batch, column]", lambda s, m, k: (s, m, k), lambda s, m, k: (k,), FEW, bench=_BATCHED),
     product("vdot", lambda k: (k,), lambda k: (k,), ((5,), (40,)), pb.vdot, bench=((4096,),), torch="torch.vdot(a, b)"),
     _added("addmm", pb.addmm, lambda m, k, n: (m, n), *_MM, 1, 1, SHAPES, "torch.addmm(a, b, c)", pull),
     _added(
