@@ -12,13 +12,17 @@ PYTEST := $(BIN)/python -m pytest
 ASAN := build/asan
 ASAN_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so)
 
+# A second build of the package, whose instruction set cuda-emulated is the CUDA kernels run on the host.
+EMULATED := build/emulated
+TEST_EMULATED = PYTHONPATH=$(EMULATED)/site $(BIN)/python -m pytest tests/test_emulation.py
+
 TSAN := build/tsan/stress
 TSAN_SOURCES := $(wildcard tests/native/*_stress.cpp) \
                 $(addprefix csrc/runtime/,cpu.cpp limits.cpp memory.cpp scratch.cpp threads.cpp)
 # ThreadSanitizer needs addresses that randomize less than some kernels do; setarch switches that off where it may.
 FIXED_ADDRESSES = $(shell setarch $$(uname -m) -R true 2>/dev/null && echo setarch $$(uname -m) -R)
 
-.PHONY: train test test-all bench lint format stubs asan tsan peers clean help
+.PHONY: train test test-all emulated bench lint format stubs asan tsan peers clean help
 
 train: $(VENV)/package  ## train on the embedded digits: loss, accuracy, pictures and weights in runs/
 	$(BIN)/pullback train $(ARGS)
@@ -26,8 +30,12 @@ train: $(VENV)/package  ## train on the embedded digits: loss, accuracy, picture
 test: $(VENV)/package $(VENV)/group-test  ## run the tests on the best instruction set; ARGS="-k name" selects
 	$(PYTEST) --cov $(ARGS)
 
-test-all: $(VENV)/package $(VENV)/group-test  ## run every test on every instruction set that the CPU has
+test-all: $(VENV)/package $(VENV)/group-test $(EMULATED)/package  ## every test on every instruction set, CUDA's emulated too
 	PULLBACK_TEST_ALL=1 $(PYTEST) $(ARGS)
+	PULLBACK_TEST_ALL=1 $(TEST_EMULATED) $(ARGS)
+
+emulated: $(EMULATED)/package $(VENV)/group-test  ## run the cases on the CUDA kernels, emulated on the host
+	$(TEST_EMULATED) $(ARGS)
 
 bench: $(VENV)/package  ## measure every kernel, against PyTorch where make peers put it; ARGS="--quick"
 	$(BIN)/pullback bench $(ARGS)
@@ -36,12 +44,12 @@ lint: $(VENV)/group-lint  ## check format and types; builds nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $$(git ls-files '*.cpp' '*.h')
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files '*.cpp' '*.h' '*.cu')
 
 format: $(VENV)/group-lint  ## bring every file into its format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.h')
+	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.h' '*.cu')
 
 stubs: $(VENV)/package  ## write the stubs that type checkers read anew
 	$(BIN)/python csrc/bind/stubs.py
@@ -82,6 +90,12 @@ $(VENV)/group-%: $(VENV)/ready pyproject.toml
 	$(PIP) install --quiet --group $*
 	@touch $@
 
+$(EMULATED)/package: $(VENV)/group-build $(SOURCES) $(shell find cuda)
+	@mkdir -p $(@D)
+	$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(EMULATED)/site . -C build-dir='$(EMULATED)/{wheel_tag}' \
+	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_ISAS=portable
+	@touch $@
+
 $(ASAN)/ready:
 	$(call make_environment,$(ASAN)/venv)
 	@touch $@
@@ -89,7 +103,8 @@ $(ASAN)/ready:
 $(ASAN)/package: $(ASAN)/ready $(SOURCES)
 	$(ASAN)/venv/bin/python -m pip install --quiet --group build --group test
 	$(ASAN)/venv/bin/python -m pip install --no-build-isolation '.[cli]' \
-	  -C build-dir='$(ASAN)/{wheel_tag}' -C install.strip=false -C cmake.define.PULLBACK_SANITIZE=ON
+	  -C build-dir='$(ASAN)/{wheel_tag}' -C install.strip=false -C cmake.define.PULLBACK_SANITIZE=ON \
+	  -C cmake.define.PULLBACK_EMULATE=ON
 	@touch $@
 
 $(TSAN): $(TSAN_SOURCES) $(wildcard csrc/runtime/*.h tests/native/*.h)

@@ -42,6 +42,12 @@ def test_every_family_has_contract_op_and_cases() -> None:
     assert not families - stems("tests/cases", ".py")
 
 
+def small(case: Case) -> tuple[int, ...]:
+    """The largest of its shapes that is quickly done."""
+    fitting = [s for s in case.shapes if np.prod(s) <= 4096] or case.shapes[:1]
+    return max(fitting, key=lambda s: int(np.prod(s)))
+
+
 @pytest.fixture(scope="module")
 def launches() -> dict[str, dict[str, int]]:
     """How often each kernel ran while the cases ran, in float32 and in float64."""
@@ -49,14 +55,9 @@ def launches() -> dict[str, dict[str, int]]:
     for dtype in ("float32", "float64"):
         before = _cpu.launch_counts()
         for case in CASES:
-            shape = max(
-                (s for s in case.shapes if np.prod(s) <= 4096),
-                key=lambda s: int(np.prod(s)),
-                default=case.shapes[0],
-            )
-            forward_and_backward(case, make(case, shape, dtype)[0])
+            forward_and_backward(case, make(case, small(case), dtype)[0])
             if case.vjp is not None:
-                twice_differentiated(case, make(case, shape, dtype)[0])
+                twice_differentiated(case, make(case, small(case), dtype)[0])
         after = _cpu.launch_counts()
         counts[dtype] = {name: after[name] - before[name] for name in after}
     return counts

@@ -24,12 +24,27 @@ namespace portable {
 #include "families.def"
 }
 #undef FAMILY
+#if defined(PULLBACK_HAS_EMULATED)
+#define FAMILY(stem) extern const Family stem##_family;
+namespace cuda {
+#include "families_cuda.def"  // of every cuda/kernels/<stem>.cu
+}
+#undef FAMILY
+#endif
 
 namespace {
 
 std::vector<const Family*> families(Isa isa) {
 #define FAMILY(stem) &stem##_family,
   switch (isa) {
+#if defined(PULLBACK_HAS_EMULATED)
+    case Isa::emulated: {
+      using namespace cuda;
+      return {
+#include "families_cuda.def"
+      };
+    }
+#endif
 #if defined(PULLBACK_HAS_AVX512)
     case Isa::avx512: {
       using namespace avx512;
@@ -71,12 +86,17 @@ std::vector<Kernel> contracts() {
 
 Isa in_use = Isa::portable;
 
+Entry find(Isa isa, const char* name) {
+  for (const Family* family : families(isa))
+    for (int i = 0; i < family->count; ++i)
+      if (!std::strcmp(family->rows[i].name, name)) return family->rows[i].entry;
+  return nullptr;
+}
+
 void fill(Isa isa) {
   for (Kernel& k : kernels()) {
-    k.entry = nullptr;
-    for (const Family* family : families(isa))
-      for (int i = 0; i < family->count; ++i)
-        if (!std::strcmp(family->rows[i].name, k.signature->name)) k.entry = family->rows[i].entry;
+    k.entry = find(isa, k.signature->name);
+    if (!k.entry && isa == Isa::emulated) k.entry = find(Isa::portable, k.signature->name);
     if (!k.entry) throw std::logic_error(std::string("no kernel stands behind the contract of ") + k.signature->name);
   }
   in_use = isa;
@@ -89,8 +109,19 @@ std::vector<Kernel>& kernels() {
   return table;
 }
 
+std::vector<const char*> kernels_of(Isa isa) {
+  std::vector<const char*> names;
+  for (const Kernel& k : kernels())
+    if (find(isa, k.signature->name)) names.push_back(k.signature->name);
+  return names;
+}
+
 std::vector<Isa> compiled_isas() {
-  std::vector<Isa> isas{Isa::portable};
+  std::vector<Isa> isas{
+#if defined(PULLBACK_HAS_EMULATED)
+      Isa::emulated,
+#endif
+      Isa::portable};
 #if defined(PULLBACK_HAS_AVX2)
   isas.push_back(Isa::avx2);
 #endif
@@ -113,7 +144,7 @@ void use_isa(Isa isa) {
 }
 
 Isa isa_from_name(const char* name) {
-  for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
+  for (Isa isa : {Isa::emulated, Isa::portable, Isa::avx2, Isa::avx512})
     if (!std::strcmp(name, isa_name(isa))) return isa;
   throw std::invalid_argument(std::string("instruction set: expected avx512, avx2 or portable, got '") + name + "'");
 }

@@ -13,8 +13,9 @@ struct Kernel {
   int64_t launches = 0;
 };
 
-std::vector<Kernel>& kernels();    // in the order of the contracts
-std::vector<Isa> compiled_isas();  // what this build holds, ascending
+std::vector<Kernel>& kernels();                // in the order of the contracts
+std::vector<Isa> compiled_isas();              // what this build holds, ascending
+std::vector<const char*> kernels_of(Isa isa);  // that have a twin there: the emulated ones fall back on portable
 Isa current_isa();
 void use_isa(Isa isa);                // throws std::invalid_argument where this CPU or this build lacks it
 Isa isa_from_name(const char* name);  // likewise for an unknown name

@@ -4,7 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__CUDACC__)
+#define PB_INLINE __host__ __device__ __forceinline__
+#else
 #define PB_INLINE [[gnu::always_inline]] inline
+#endif
 
 namespace pullback {
 
@@ -103,13 +107,17 @@ struct Error {
 
   // The first one wins; several threads may report.
   PB_INLINE void set(ErrorCode what, int64_t offending, int64_t limit) {
-    int32_t expected = 0;
     auto* word = reinterpret_cast<int32_t*>(&code);
-    if (__atomic_compare_exchange_n(word, &expected, static_cast<int32_t>(what), false, __ATOMIC_RELAXED,
-                                    __ATOMIC_RELAXED)) {
-      value = offending;
-      bound = limit;
-    }
+    int32_t expected = 0;
+#if defined(__CUDA_ARCH__)
+    const bool is_first = atomicCAS(word, expected, static_cast<int32_t>(what)) == expected;
+#else
+    const bool is_first = __atomic_compare_exchange_n(word, &expected, static_cast<int32_t>(what), false,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+#endif
+    if (!is_first) return;
+    value = offending;
+    bound = limit;
   }
 };
 

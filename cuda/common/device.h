@@ -1,0 +1,181 @@
+// What CUDA kernels are written in. nvcc compiles it for a GPU; a host compiler runs the same source under emulate.h.
+//
+// Grids and blocks have one dimension. Shuffles need whole warps: a block has a multiple of 32 threads there.
+#pragma once
+#include <math.h>
+
+#include "runtime/record.h"
+#include "runtime/signature.h"
+
+#if defined(__CUDACC__)
+#include <cuda_runtime.h>
+
+#include <stdexcept>
+#else
+#include "common/emulate.h"
+#endif
+
+#define PB_DEVICE __device__ __forceinline__
+
+namespace pullback::cuda {
+
+inline constexpr int kWarpSize = 32;
+inline constexpr int kBlockSize = 256;             // threads, where nothing speaks for another number
+inline constexpr int64_t kMostBlocks = 32 * 1024;  // of a kernel that strides over its grid
+
+// --- on the device ---------------------------------------------------------------------------------------------------
+
+#if defined(__CUDACC__)
+
+PB_DEVICE int thread() { return static_cast<int>(threadIdx.x); }
+PB_DEVICE int threads() { return static_cast<int>(blockDim.x); }
+PB_DEVICE int64_t block() { return blockIdx.x; }
+PB_DEVICE int64_t blocks() { return gridDim.x; }
+
+PB_DEVICE void sync_block() { __syncthreads(); }
+
+// What lane `from` of the warp holds; every lane has to ask.
+template <class T>
+PB_DEVICE T shuffle(T value, int from) {
+  return __shfl_sync(0xffffffffu, value, from);
+}
+
+// n elements that the threads of a block share. Two pieces of one type and size in one kernel differ in their tag.
+template <class T, int n, int tag = 0>
+PB_DEVICE T* shared() {
+  __shared__ T piece[n];
+  return piece;
+}
+
+PB_DEVICE int compare_and_swap(int* word, int expected, int desired) { return atomicCAS(word, expected, desired); }
+
+#else
+
+PB_DEVICE int thread() { return emulate::thread(); }
+PB_DEVICE int threads() { return emulate::threads(); }
+PB_DEVICE int64_t block() { return emulate::block(); }
+PB_DEVICE int64_t blocks() { return emulate::blocks(); }
+
+PB_DEVICE void sync_block(emulate::Site site = emulate::Site::current()) { emulate::sync_block(site); }
+
+template <class T>
+PB_DEVICE T shuffle(T value, int from, emulate::Site site = emulate::Site::current()) {
+  static_assert(sizeof(T) <= sizeof(uint64_t));
+  uint64_t bits = 0;
+  __builtin_memcpy(&bits, &value, sizeof(T));
+  bits = emulate::shuffle(bits, from, site);
+  __builtin_memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+template <class T, int n, int tag = 0>
+PB_DEVICE T* shared() {
+  static const char key = 0;
+  return static_cast<T*>(emulate::shared(&key, n * sizeof(T)));
+}
+
+PB_DEVICE int compare_and_swap(int* word, int expected, int desired) {
+  __atomic_compare_exchange_n(word, &expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  return expected;
+}
+
+#endif
+
+PB_DEVICE int lane() { return thread() % kWarpSize; }
+PB_DEVICE int warp() { return thread() / kWarpSize; }
+
+// Where a thread begins that takes elements i, i + stride(), i + 2 stride(), …
+PB_DEVICE int64_t first() { return block() * threads() + thread(); }
+PB_DEVICE int64_t stride() { return blocks() * threads(); }
+
+// What only the data can tell; the first report stands.
+PB_DEVICE void report(Error* error, ErrorCode code, int64_t value, int64_t bound) {
+  if (compare_and_swap(reinterpret_cast<int*>(&error->code), 0, static_cast<int>(code)) != 0) return;
+  error->value = value;
+  error->bound = bound;
+}
+
+// --- on the host -----------------------------------------------------------------------------------------------------
+
+// Blocks for n elements, where each thread takes `each` of them at a time.
+inline int64_t blocks_for(int64_t n, int64_t each = 1) {
+  const int64_t per_block = kBlockSize * each, wanted = (n + per_block - 1) / per_block;
+  return wanted < kMostBlocks ? wanted : kMostBlocks;
+}
+
+// kernel(args...) on every thread of the grid, in the order of the current stream.
+#if defined(__CUDACC__)
+
+cudaStream_t current_stream();  // of the array library that owns the memory
+
+template <class... Parameters, class... Args>
+void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, Args... args) {
+  if (blocks == 0) return;
+  kernel<<<static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, current_stream()>>>(args...);
+  const cudaError_t status = cudaGetLastError();
+  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+}
+
+#else
+
+template <class... Parameters, class... Args>
+void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, Args... args) {
+  const auto run = [=] { kernel(args...); };
+  const auto body = [](const void* context) { (*static_cast<decltype(run)*>(context))(); };
+  emulate::run(blocks, threads, body, &run);
+}
+
+#endif
+
+// Where kernels report what only the data can tell.
+#if defined(__CUDACC__)
+Error* device_error(const Call& call);
+#else
+inline Error* device_error(const Call& call) { return call.error; }
+#endif
+
+// --- dtypes ----------------------------------------------------------------------------------------------------------
+
+// Calls f(T{}) with the C++ type behind a dtype: inside, `using T = decltype(zero);`.
+template <class F>
+void visit_float(DType t, F&& f) {
+  if (t == DType::f32) return f(float{});
+  f(double{});
+}
+
+template <class F>
+void visit_integer(DType t, F&& f) {
+  switch (t) {
+    case DType::i64:
+      return f(int64_t{});
+    case DType::i32:
+      return f(int32_t{});
+    case DType::i16:
+      return f(int16_t{});
+    case DType::i8:
+      return f(int8_t{});
+    default:
+      return f(uint8_t{});
+  }
+}
+
+template <class F>
+void visit_number(DType t, F&& f) {
+  if (t == DType::f32 || t == DType::f64) return visit_float(t, f);
+  visit_integer(t, f);
+}
+
+template <class F>
+void visit_any(DType t, F&& f) {
+  if (t == DType::b8) return f(bool{});
+  visit_number(t, f);
+}
+
+template <class T>
+inline constexpr bool is_float = false;
+template <>
+inline constexpr bool is_float<float> = true;
+template <>
+inline constexpr bool is_float<double> = true;
+
+}  // namespace pullback::cuda

@@ -1,0 +1,165 @@
+// Elementwise kernels: y_i = f(a_i, b_i, …) over operands that broadcast and have any strides.
+//
+// A kernel is written as a functor on elements, inputs first and outputs by reference after them. Where all operands
+// lie side by side a thread takes 16 bytes of the widest at a time; elsewhere each element is found by its index.
+#pragma once
+#include <cstdlib>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "common/device.h"
+
+namespace pullback::cuda {
+
+// The common iteration space: the first output's shape, neighbouring dimensions merged where every operand allows it.
+template <int operands>
+struct Space {
+  int ndim = 0;
+  int64_t size = 1;
+  int64_t shape[kMaxDims];
+  int64_t stride[operands][kMaxDims];  // elements; 0 along broadcast dimensions
+  bool linear = true;                  // element i of every operand lies at its start + i
+
+  PB_DEVICE int64_t at(int operand, int64_t index) const {
+    int64_t place = 0;
+    for (int d = ndim - 1; d > 0; --d) {
+      place += index % shape[d] * stride[operand][d];
+      index /= shape[d];
+    }
+    return ndim ? place + index * stride[operand][0] : 0;
+  }
+};
+
+// Whether x stretches to y's shape, dimensions aligned at the right.
+inline bool stretches(const Operand& x, const Operand& y) {
+  const int lead = y.ndim - x.ndim;
+  for (int d = 0; d < x.ndim; ++d)
+    if (x.shape[d] != 1 && (lead + d < 0 || x.shape[d] != y.shape[lead + d])) return false;
+  return true;
+}
+
+// Ops check shapes before they call; this keeps any other caller in bounds.
+inline bool check_shapes(const Call& call, int inputs, int outputs) {
+  const Operand& y = call.operands[inputs];
+  for (int i = 0; i < inputs + outputs; ++i) {
+    const Operand& x = call.operands[i];
+    if (stretches(x, y) && (i < inputs || stretches(y, x))) continue;
+    call.error->set(ErrorCode::bad_shape, i, 0);
+    return false;
+  }
+  return true;
+}
+
+// Dimension d of y, inside or merged with the one before it in `s`.
+template <int operands>
+void append_dim(Space<operands>& s, int64_t size, const int64_t (&stride)[operands]) {
+  s.size *= size;
+  if (size == 1) return;
+  const int last = s.ndim - 1;
+  bool continues = s.ndim > 0;
+  for (int i = 0; i < operands; ++i) continues = continues && s.stride[i][last] == size * stride[i];
+  if (!continues) s.shape[s.ndim++] = 1;
+  s.shape[s.ndim - 1] *= size;
+  for (int i = 0; i < operands; ++i) s.stride[i][s.ndim - 1] = stride[i];
+}
+
+// Neighbouring threads take neighbours in the first output's memory, so that a transposed result is written in whole
+// lines too.
+template <int operands>
+Space<operands> make_space(const Operand* x, int inputs) {
+  const Operand& y = x[inputs];
+  int dims[kMaxDims];
+  for (int d = 0; d < y.ndim; ++d) {
+    int e = d;
+    for (; e > 0 && llabs(y.strides[dims[e - 1]]) < llabs(y.strides[d]); --e) dims[e] = dims[e - 1];
+    dims[e] = d;
+  }
+  Space<operands> s;
+  for (int k = 0; k < y.ndim; ++k) {
+    int64_t stride[operands];
+    for (int i = 0; i < operands; ++i) {
+      const int d = dims[k] - (y.ndim - x[i].ndim);  // missing leading dimensions broadcast
+      stride[i] = d < 0 || (x[i].shape[d] == 1 && y.shape[dims[k]] != 1) ? 0 : x[i].strides[d];
+    }
+    append_dim(s, y.shape[dims[k]], stride);
+  }
+  for (int i = 0; i < operands; ++i) s.linear = s.linear && (s.ndim == 0 || (s.ndim == 1 && s.stride[i][0] == 1));
+  return s;
+}
+
+// The elements that a thread takes at a time, aligned as one.
+template <class T, int n>
+struct alignas(n * sizeof(T) <= 16 ? n * sizeof(T) : 16) Pack {
+  T element[n];
+};
+
+constexpr int larger(int a, int b) { return a > b ? a : b; }
+
+template <class T, int n>
+using PackOf = Pack<std::remove_const_t<T>, n>;
+
+// What is const is read, the rest written.
+template <int n, class T>
+PB_DEVICE PackOf<T, n> load_pack(T* p, int64_t i) {
+  if constexpr (std::is_const_v<T>) return reinterpret_cast<const PackOf<T, n>*>(p)[i];
+  return PackOf<T, n>();
+}
+template <int n, class T>
+PB_DEVICE void store_pack(T* p, int64_t i, const PackOf<T, n>& pack) {
+  if constexpr (!std::is_const_v<T>) reinterpret_cast<PackOf<T, n>*>(p)[i] = pack;
+}
+template <int n, class F, class... T>
+PB_DEVICE void run_packs(const F& f, int64_t i, PackOf<T, n>... pack, T*... p) {
+  for (int k = 0; k < n; ++k) f(pack.element[k]...);
+  (store_pack<n>(p, i, pack), ...);
+}
+
+template <int n, class F, class... T>
+__global__ void linear_elements(int64_t size, F f, T*... p) {
+  const int64_t packs = size / n;
+  for (int64_t i = first(); i < packs; i += stride()) run_packs<n, F, T...>(f, i, load_pack<n>(p, i)..., p...);
+  for (int64_t i = packs * n + first(); i < size; i += stride()) f(p[i]...);
+}
+
+template <class F, int... operand, class... T>
+PB_DEVICE void strided_element(const Space<sizeof...(T)>& s, const F& f, int64_t i,
+                               std::integer_sequence<int, operand...>, T*... p) {
+  f(p[s.at(operand, i)]...);
+}
+
+template <class F, class... T>
+__global__ void strided_elements(Space<sizeof...(T)> s, F f, T*... p) {
+  for (int64_t i = first(); i < s.size; i += stride())
+    strided_element(s, f, i, std::make_integer_sequence<int, sizeof...(T)>(), p...);
+}
+
+template <class F, class... T>
+void launch_elements(const Space<sizeof...(T)>& s, F f, T*... p) {
+  constexpr int widest = [](int w, auto... sizes) {
+    ((w = larger(w, sizes)), ...);
+    return w;
+  }(1, static_cast<int>(sizeof(T))...);
+  constexpr int n = 16 / widest;
+  const bool aligned = ((reinterpret_cast<uintptr_t>(p) % alignof(PackOf<T, n>) == 0) && ...);
+  if (s.linear && aligned)
+    return launch(linear_elements<n, F, T...>, blocks_for(s.size, n), kBlockSize, s.size, f, p...);
+  launch(strided_elements<F, T...>, blocks_for(s.size), kBlockSize, s, f, p...);
+}
+
+// f(inputs…, outputs…) for every element; T… are the operands' types in the order of the contract, inputs const.
+template <class... T, class F>
+void elementwise(const Call& call, F f) {
+  constexpr int operands = sizeof...(T), inputs = (0 + ... + (std::is_const_v<T> ? 1 : 0));
+  if (!check_shapes(call, inputs, operands - inputs)) return;
+  const Space<operands> s = make_space<operands>(call.operands, inputs);
+  if (s.size == 0) return;
+  int i = 0;
+  const auto next = [&](auto* zero) {
+    return call.operands[i++].template data<std::remove_pointer_t<decltype(zero)>>();
+  };
+  std::tuple<T*...> pointers{next(static_cast<T*>(nullptr))...};  // in braces: from left to right
+  std::apply([&](auto*... p) { launch_elements(s, f, p...); }, pointers);
+}
+
+}  // namespace pullback::cuda

@@ -1,0 +1,380 @@
+#include "common/emulate.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(PULLBACK_TSAN_FIBERS)  // this file itself is compiled without instrumentation: its own data is no kernel's
+#include <sanitizer/tsan_interface.h>
+#endif
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+// --- changing from one stack to another ------------------------------------------------------------------------------
+
+#if defined(__x86_64__)
+// void pullback_switch(void** save, void* load): the registers that a call preserves go onto the stack, whose pointer
+// is stored in *save; then the same in reverse from the stack at `load`.
+asm(R"(
+.text
+.p2align 4
+.type pullback_switch, @function
+pullback_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size pullback_switch, .-pullback_switch
+)");
+extern "C" void pullback_switch(void** save, void* load);
+#endif
+
+namespace pullback::emulate {
+namespace {
+
+constexpr size_t kStack = 256 * 1024;  // of a thread; only pages that are touched are taken
+constexpr size_t kGuard = 4096;        // below it, so that an overflow is seen
+
+enum class State : uint8_t { ready, at_barrier, at_shuffle, ended };
+
+struct Fiber {
+#if defined(__x86_64__)
+  void* stack_pointer = nullptr;
+#else
+  ucontext_t context;
+#endif
+  char* stack = nullptr;  // its lowest byte
+  State state = State::ended;
+  Site site;                    // where it waits
+  uint64_t posted[2] = {0, 0};  // what it handed in at its even and at its odd shuffles
+  uint32_t shuffles = 0, syncs = 0;
+#if defined(__SANITIZE_ADDRESS__)
+  void* fake_stack = nullptr;
+#endif
+#if defined(PULLBACK_TSAN_FIBERS)
+  void* tsan = nullptr;
+#endif
+};
+
+struct Piece {
+  const void* key;
+  std::unique_ptr<char[]> bytes;  // of its exact size, so that AddressSanitizer sees its end
+};
+
+// Everything of the launch that one thread of the host runs.
+struct Machine {
+  std::vector<Fiber> fibers;
+  Fiber scheduler;
+  int running = 0, threads = 0, live = 0;
+  int64_t block = 0, blocks = 0;
+  void (*body)(const void*) = nullptr;
+  const void* context = nullptr;
+  std::vector<Piece> shared;
+  size_t shared_bytes = 0;
+  std::string failure;
+#if defined(__SANITIZE_ADDRESS__)
+  const void* host_stack = nullptr;
+  size_t host_stack_size = 0;
+#endif
+#if defined(PULLBACK_TSAN_FIBERS)
+  // The scheduler learns of the threads' ends after the last block only: else it would order a block after the one
+  // before.
+  std::vector<Piece> spent;
+  char launch_sync = 0, end_sync = 0, shared_sync = 0, barrier_sync[2] = {0, 0},
+       warp_sync[kMostThreads / kWarp][2] = {};
+#endif
+  ~Machine() {
+    for (Fiber& f : fibers)
+      if (f.stack != nullptr) munmap(f.stack - kGuard, kStack + kGuard);
+  }
+};
+
+thread_local Machine* machine = nullptr;
+Order order = Order::forward;
+uint64_t order_seed = 0;
+
+Fiber& self() { return machine->fibers[machine->running]; }
+
+std::string where(int thread, const Site& site) {
+  const char* slash = std::strrchr(site.file_name(), '/');
+  char text[256];
+  std::snprintf(text, sizeof(text), "thread %d waits at %s:%u:%u", thread, slash ? slash + 1 : site.file_name(),
+                static_cast<unsigned>(site.line()), static_cast<unsigned>(site.column()));
+  return text;
+}
+
+void fail(std::string what) {
+  if (machine->failure.empty()) machine->failure = std::move(what) + " (block " + std::to_string(machine->block) + ")";
+}
+
+bool same_place(const Site& a, const Site& b) {
+  return a.line() == b.line() && a.column() == b.column() && !std::strcmp(a.file_name(), b.file_name());
+}
+
+// --- switching -------------------------------------------------------------------------------------------------------
+
+void change(Fiber& from, Fiber& to, [[maybe_unused]] bool ends) {
+#if defined(__SANITIZE_ADDRESS__)
+  const bool to_host = &to == &machine->scheduler;
+  __sanitizer_start_switch_fiber(ends ? nullptr : &from.fake_stack, to_host ? machine->host_stack : to.stack,
+                                 to_host ? machine->host_stack_size : kStack);
+#endif
+#if defined(PULLBACK_TSAN_FIBERS)
+  __tsan_switch_to_fiber(to.tsan, __tsan_switch_to_fiber_no_sync);
+#endif
+#if defined(__x86_64__)
+  pullback_switch(&from.stack_pointer, to.stack_pointer);
+#else
+  swapcontext(&from.context, &to.context);
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
+#endif
+}
+
+void wait(State state, const Site& site) {
+  Fiber& f = self();
+  f.state = state, f.site = site;
+  change(f, machine->scheduler, false);
+}
+
+[[noreturn]] void fiber_main() {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, &machine->host_stack, &machine->host_stack_size);
+#endif
+#if defined(PULLBACK_TSAN_FIBERS)
+  __tsan_acquire(&machine->launch_sync);
+#endif
+  machine->body(machine->context);
+#if defined(PULLBACK_TSAN_FIBERS)
+  __tsan_release(&machine->end_sync);
+#endif
+  self().state = State::ended;
+  --machine->live;
+  change(self(), machine->scheduler, true);
+  std::abort();  // an ended fiber is never resumed
+}
+
+void prepare(Fiber& f) {
+  if (f.stack == nullptr) {
+    void* p =
+        mmap(nullptr, kStack + kGuard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) throw std::bad_alloc();
+    mprotect(p, kGuard, PROT_NONE);
+    f.stack = static_cast<char*>(p) + kGuard;
+  }
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(f.stack, kStack);  // what an abandoned fiber left
+#endif
+#if defined(__x86_64__)
+  void** top = reinterpret_cast<void**>(f.stack + kStack) - 2;
+  *top = reinterpret_cast<void*>(fiber_main);  // returned to with the stack aligned as after a call
+  f.stack_pointer = top - 6;
+#else
+  getcontext(&f.context);
+  f.context.uc_stack.ss_sp = f.stack;
+  f.context.uc_stack.ss_size = kStack;
+  f.context.uc_link = nullptr;
+  makecontext(&f.context, reinterpret_cast<void (*)()>(fiber_main), 0);
+#endif
+#if defined(PULLBACK_TSAN_FIBERS)
+  f.tsan = __tsan_create_fiber(0);
+#endif
+  f.state = State::ready;
+  f.shuffles = f.syncs = 0;
+}
+
+// --- one block -------------------------------------------------------------------------------------------------------
+
+// Where all lanes of a warp wait at one shuffle, they go on.
+bool release_warp(int first) {
+  const int end = std::min(first + kWarp, machine->threads);
+  int waiting = -1;
+  for (int i = first; i < end; ++i)
+    if (machine->fibers[i].state == State::at_shuffle) waiting = i;
+  if (waiting < 0) return false;
+  const Site& site = machine->fibers[waiting].site;
+  for (int i = first; i < first + kWarp; ++i) {
+    if (i >= end || machine->fibers[i].state == State::ended) {
+      fail(where(waiting, site) + " for lane " + std::to_string(i - first) + ", which has ended");
+    } else if (machine->fibers[i].state != State::at_shuffle || !same_place(machine->fibers[i].site, site)) {
+      fail("a divergent shuffle: " + where(waiting, site) + ", " + where(i, machine->fibers[i].site));
+    }
+  }
+  for (int i = first; i < end; ++i) machine->fibers[i].state = State::ready;
+  return true;
+}
+
+void release_barrier() {
+  const Site& site = machine->fibers[0].site;
+  for (int i = 0; i < machine->threads; ++i) {
+    Fiber& f = machine->fibers[i];
+    if (f.state == State::ended) {
+      int waiting = 0;
+      while (machine->fibers[waiting].state != State::at_barrier) ++waiting;
+      return fail("a divergent barrier: " + where(waiting, machine->fibers[waiting].site) + ", but thread " +
+                  std::to_string(i) + " has ended");
+    }
+    if (!same_place(f.site, site)) return fail("a divergent barrier: " + where(0, site) + ", " + where(i, f.site));
+  }
+  for (int i = 0; i < machine->threads; ++i) machine->fibers[i].state = State::ready;
+}
+
+void run_block(const std::vector<int>& turns) {
+  Machine& m = *machine;
+  m.live = m.threads;
+  for (int i = 0; i < m.threads; ++i) prepare(m.fibers[i]);
+  while (m.live > 0 && m.failure.empty()) {
+    bool moved = false;
+    for (int i : turns) {
+      if (m.fibers[i].state != State::ready) continue;
+      m.running = i;
+      change(m.scheduler, m.fibers[i], false);
+      moved = true;
+      if (!m.failure.empty()) return;
+    }
+    if (moved) continue;
+    bool released = false;
+    for (int first = 0; first < m.threads; first += kWarp) released = release_warp(first) || released;
+    if (!released) release_barrier();
+  }
+}
+
+void end_block() {
+#if defined(PULLBACK_TSAN_FIBERS)
+  for (int i = 0; i < machine->threads; ++i) __tsan_destroy_fiber(machine->fibers[i].tsan);
+  for (Piece& piece : machine->shared) machine->spent.push_back(std::move(piece));
+#endif
+  machine->shared.clear();
+  machine->shared_bytes = 0;
+}
+
+std::vector<int> turns_of(int threads) {
+  std::vector<int> turns(threads);
+  std::iota(turns.begin(), turns.end(), 0);
+  if (order == Order::reversed) std::reverse(turns.begin(), turns.end());
+  if (order == Order::shuffled) std::shuffle(turns.begin(), turns.end(), std::mt19937_64(order_seed));
+  return turns;
+}
+
+// A machine for each thread of the host, kept for the stacks.
+Machine& own_machine() {
+  thread_local Machine own;
+  return own;
+}
+
+}  // namespace
+
+void set_order(Order o, uint64_t seed) { order = o, order_seed = seed; }
+
+void run(int64_t blocks, int threads, void (*body)(const void* context), const void* context) {
+  if (threads < 1 || threads > kMostThreads || blocks < 0 || blocks > kMostBlocks) {
+    throw std::runtime_error("a launch of " + std::to_string(blocks) + " blocks of " + std::to_string(threads) +
+                             " threads is more than a GPU takes");
+  }
+  Machine& m = own_machine();
+  machine = &m;
+  if (static_cast<int>(m.fibers.size()) < threads) m.fibers.resize(threads);
+  m.threads = threads, m.blocks = blocks, m.body = body, m.context = context;
+  m.failure.clear();
+  const std::vector<int> turns = turns_of(threads);
+#if defined(PULLBACK_TSAN_FIBERS)
+  m.scheduler.tsan = __tsan_get_current_fiber();
+  __tsan_release(&m.launch_sync);
+#endif
+  for (int64_t i = 0; i < blocks && m.failure.empty(); ++i) {
+    m.block = order == Order::reversed ? blocks - 1 - i : i;
+    run_block(turns);
+    end_block();
+  }
+#if defined(PULLBACK_TSAN_FIBERS)
+  __tsan_acquire(&m.end_sync);
+  m.spent.clear();
+#endif
+  machine = nullptr;
+  if (!m.failure.empty()) throw std::runtime_error("emulated kernel: " + m.failure);
+}
+
+int thread() { return machine->running; }
+int threads() { return machine->threads; }
+int64_t block() { return machine->block; }
+int64_t blocks() { return machine->blocks; }
+
+void sync_block(Site site) {
+#if defined(PULLBACK_TSAN_FIBERS)
+  char* sync = &machine->barrier_sync[self().syncs++ & 1];
+  __tsan_release(sync);
+#endif
+  wait(State::at_barrier, site);
+#if defined(PULLBACK_TSAN_FIBERS)
+  __tsan_acquire(sync);
+#endif
+}
+
+// Two places to hand in suffice: a lane can be one shuffle ahead of another, not two.
+uint64_t shuffle(uint64_t bits, int from, Site site) {
+  Fiber& f = self();
+  const uint32_t turn = f.shuffles++ & 1;
+  f.posted[turn] = bits;
+#if defined(PULLBACK_TSAN_FIBERS)
+  char* sync = &machine->warp_sync[machine->running / kWarp][turn];
+  __tsan_release(sync);
+#endif
+  wait(State::at_shuffle, site);
+#if defined(PULLBACK_TSAN_FIBERS)
+  __tsan_acquire(sync);
+#endif
+  return machine->fibers[machine->running / kWarp * kWarp + (from & (kWarp - 1))].posted[turn];
+}
+
+// ThreadSanitizer takes an allocation for a write. It is the scheduler's here, before all of the block, so that it
+// orders no thread of the kernel after another.
+void* shared(const void* key, size_t bytes) {
+  Machine& m = *machine;
+#if defined(PULLBACK_TSAN_FIBERS)
+  __tsan_switch_to_fiber(m.scheduler.tsan, __tsan_switch_to_fiber_no_sync);
+#endif
+  const auto found = std::find_if(m.shared.begin(), m.shared.end(), [=](const Piece& p) { return p.key == key; });
+  char* piece = found == m.shared.end() ? nullptr : found->bytes.get();
+  if (piece == nullptr) {
+    m.shared_bytes += bytes;
+    if (m.shared_bytes > kMostShared) fail("more than 48 KiB of shared memory");
+    m.shared.push_back({key, std::make_unique<char[]>(bytes)});
+    piece = m.shared.back().bytes.get();
+    std::memset(piece, 0xFF, bytes);
+  }
+#if defined(PULLBACK_TSAN_FIBERS)
+  __tsan_release(&m.shared_sync);
+  __tsan_switch_to_fiber(self().tsan, __tsan_switch_to_fiber_no_sync);
+  __tsan_acquire(&m.shared_sync);
+#endif
+  return piece;
+}
+
+}  // namespace pullback::emulate

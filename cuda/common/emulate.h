@@ -1,0 +1,47 @@
+// Kernels without a GPU: blocks run one after the other, and the threads of a block are fibers that take turns at
+// barriers.
+//
+// It proves indices, tails, barriers and mathematics; it says nothing about speed, the memory model or nvcc's code.
+// What a GPU would let pass or hang on is an error here that names kernel, block, thread and line: a barrier that not
+// all threads of the block reach, a shuffle that not all lanes of the warp reach. Shared memory starts as NaN (every
+// bit set) in each block.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <source_location>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ [[gnu::always_inline]] inline
+
+namespace pullback::emulate {
+
+using Site = std::source_location;
+
+inline constexpr int kWarp = 32;
+inline constexpr int kMostThreads = 1024;          // of a block
+inline constexpr int kMostShared = 48 * 1024;      // bytes of a block, as on every GPU
+inline constexpr int64_t kMostBlocks = INT32_MAX;  // of a grid
+
+// In which order threads take their turns: what depends on it is wrong. The seed is for `shuffled`.
+enum class Order : uint8_t { forward, reversed, shuffled };
+void set_order(Order order, uint64_t seed = 0);
+
+// Runs body(context) for every thread of every block. Throws std::runtime_error where the kernel goes wrong.
+void run(int64_t blocks, int threads, void (*body)(const void* context), const void* context);
+
+// --- what a thread asks for ------------------------------------------------------------------------------------------
+
+int thread();     // its number in its block
+int threads();    // of a block
+int64_t block();  // the number of its block
+int64_t blocks();
+
+void sync_block(Site site);
+// Every lane of the warp hands in `bits` and gets what lane `from` handed in.
+uint64_t shuffle(uint64_t bits, int from, Site site);
+// The block's piece of shared memory that has this key; made when the first thread asks.
+void* shared(const void* key, size_t bytes);
+
+}  // namespace pullback::emulate

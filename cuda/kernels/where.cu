@@ -1,0 +1,239 @@
+#include "common/elementwise.h"
+#include "common/scalar.h"
+#include "kernels/where.h"
+
+namespace pullback::cuda {
+namespace {
+
+template <class Word>
+struct Where {
+  PB_DEVICE void operator()(bool condition, Word a, Word b, Word& y) const { y = condition ? a : b; }
+};
+template <class Word>
+void where_words(const Call& c) {
+  elementwise<const bool, const Word, const Word, Word>(c, Where<Word>());
+}
+void where(const Call& c) {
+  switch (item_size(c[1].dtype)) {
+    case 8:
+      return where_words<uint64_t>(c);
+    case 4:
+      return where_words<uint32_t>(c);
+    case 2:
+      return where_words<uint16_t>(c);
+    default:
+      return where_words<uint8_t>(c);
+  }
+}
+
+template <class T>
+struct WhereBackward {
+  bool chosen;
+  PB_DEVICE void operator()(T dy, bool condition, T& dx) const { dx = condition == chosen ? dy : T(0); }
+};
+void where_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const bool, T>(c, WhereBackward<T>{c.flag(0)});
+  });
+}
+
+template <class T>
+struct Clamp {
+  T low, high;
+  PB_DEVICE void operator()(T x, T& y) const { y = min(max(x, low), high); }
+};
+void clamp(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, T>(c, Clamp<T>{T(c.real(0)), T(c.real(1))});
+  });
+}
+
+template <class T>
+struct ClampBackward {
+  T low, high;
+  PB_DEVICE void operator()(T dy, T x, T& dx) const { dx = x >= low && x <= high ? dy : T(0); }
+};
+void clamp_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, T>(c, ClampBackward<T>{T(c.real(0)), T(c.real(1))});
+  });
+}
+
+template <class T>
+struct ClampBetween {
+  PB_DEVICE void operator()(T x, T low, T high, T& y) const { y = min(max(x, low), high); }
+};
+void clamp_between(const Call& c) {
+  visit_number(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, const T, T>(c, ClampBetween<T>());
+  });
+}
+
+template <class T>
+struct ClampBetweenBackward {
+  PB_DEVICE void operator()(T dy, T x, T low, T high, T& dx, T& dlow, T& dhigh) const {
+    dx = x >= low && x <= high ? dy : T(0);
+    dlow = x < low && low < high ? dy : T(0);
+    dhigh = x > high || low > high ? dy : T(0);
+  }
+};
+void clamp_between_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, const T, const T, T, T, T>(c, ClampBetweenBackward<T>());
+  });
+}
+
+// From the end that is nearer, so that weight = 1 gives b.
+template <class T>
+struct Lerp {
+  PB_DEVICE void operator()(T a, T b, T weight, T& y) const {
+    const T step = b - a;
+    y = abs(weight) < T(0.5) ? fma(weight, step, a) : fma(weight - T(1), step, b);
+  }
+};
+void lerp(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, const T, T>(c, Lerp<T>());
+  });
+}
+
+template <class T>
+struct LerpBackward {
+  PB_DEVICE void operator()(T dy, T weight, T& da, T& db) const {
+    da = dy * (T(1) - weight);
+    db = dy * weight;
+  }
+};
+void lerp_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, T, T>(c, LerpBackward<T>());
+  });
+}
+
+template <class T>
+struct LerpBackwardWeight {
+  PB_DEVICE void operator()(T dy, T a, T b, T& dweight) const { dweight = dy * (b - a); }
+};
+void lerp_backward_weight(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, const T, T>(c, LerpBackwardWeight<T>());
+  });
+}
+
+template <class T>
+struct Addcmul {
+  T value;
+  PB_DEVICE void operator()(T x, T a, T b, T& y) const {
+    if constexpr (is_float<T>) {
+      y = fma(value * a, b, x);
+    } else {
+      using U = uint64_t;  // wraps where T would overflow
+      y = static_cast<T>(U(x) + U(value) * U(a) * U(b));
+    }
+  }
+};
+void addcmul(const Call& c) {
+  visit_number(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, const T, T>(c, Addcmul<T>{static_cast<T>(c.real(0))});
+  });
+}
+
+template <class T>
+struct AddcmulBackward {
+  T value;
+  PB_DEVICE void operator()(T dy, T other, T& dfactor) const { dfactor = value * dy * other; }
+};
+void addcmul_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, T>(c, AddcmulBackward<T>{T(c.real(0))});
+  });
+}
+
+template <class T>
+struct Addcdiv {
+  T value;
+  PB_DEVICE void operator()(T x, T a, T b, T& y) const { y = x + value * a / b; }
+};
+void addcdiv(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, const T, T>(c, Addcdiv<T>{T(c.real(0))});
+  });
+}
+
+template <class T>
+struct AddcdivBackward {
+  T value;
+  PB_DEVICE void operator()(T dy, T a, T b, T& da, T& db) const {
+    const T quotient = value * dy / b;
+    da = quotient;
+    db = -quotient * a / b;
+  }
+};
+void addcdiv_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, const T, T, T>(c, AddcdivBackward<T>{T(c.real(0))});
+  });
+}
+
+template <class T>
+struct NanToNum {
+  T nan, posinf, neginf;
+  PB_DEVICE void operator()(T x, T& y) const {
+    const T inf = T(__builtin_inf());
+    y = x != x ? nan : x == inf ? posinf : x == -inf ? neginf : x;
+  }
+};
+void nan_to_num(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, T>(c, NanToNum<T>{T(c.real(0)), T(c.real(1)), T(c.real(2))});
+  });
+}
+
+template <class T>
+struct NanToNumBackward {
+  PB_DEVICE void operator()(T dy, T x, T& dx) const { dx = abs(x) < T(__builtin_inf()) ? dy : T(0); }
+};
+void nan_to_num_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const T, T>(c, NanToNumBackward<T>());
+  });
+}
+
+constexpr EntryRow rows[] = {
+    {"where", where},
+    {"where_backward", where_backward},
+    {"clamp", clamp},
+    {"clamp_backward", clamp_backward},
+    {"clamp_between", clamp_between},
+    {"clamp_between_backward", clamp_between_backward},
+    {"lerp", lerp},
+    {"lerp_backward", lerp_backward},
+    {"lerp_backward_weight", lerp_backward_weight},
+    {"addcmul", addcmul},
+    {"addcmul_backward", addcmul_backward},
+    {"addcdiv", addcdiv},
+    {"addcdiv_backward", addcdiv_backward},
+    {"nan_to_num", nan_to_num},
+    {"nan_to_num_backward", nan_to_num_backward},
+};
+
+}  // namespace
+
+extern const Family where_family;
+const Family where_family = {rows, sizeof(rows) / sizeof(rows[0])};
+
+}  // namespace pullback::cuda
