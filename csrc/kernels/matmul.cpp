@@ -1,5 +1,4 @@
-#include "kernels/matmul.h"
-
+#include "kernels/matmul_shapes.h"
 #include "kernels/matmul_thin.h"
 #include "kernels/matmul_tiles.h"
 
@@ -7,25 +6,6 @@ namespace pullback::ISA_NAMESPACE {
 namespace {
 
 // --- from the call ---------------------------------------------------------------------------------------------------
-
-// Stride of x along dimension `dim` of an array with ndim dimensions that x broadcasts to.
-PB_INLINE int64_t broadcast_stride(const Operand& x, int ndim, int dim) {
-  const int d = dim - (ndim - x.ndim);
-  return d < 0 || x.shape[d] == 1 ? 0 : x.strides[d];
-}
-
-// Whether the first `dims` dimensions of x, whose last one is the last of c, are each 1 or c's.
-PB_INLINE bool broadcasts(const Operand& x, const Operand& c, int dims) {
-  for (int d = 0; d < dims; ++d)
-    if (x.shape[d] != 1 && x.shape[d] != c.shape[d + c.ndim - x.ndim]) return false;
-  return true;
-}
-
-// Whether x is [..., rows, columns] with leading dimensions that broadcast to c's.
-PB_INLINE bool fits(const Operand& x, const Operand& c, int64_t rows, int64_t columns) {
-  if (x.ndim < 2 || x.ndim > c.ndim || x.shape[x.ndim - 2] != rows || x.shape[x.ndim - 1] != columns) return false;
-  return broadcasts(x, c, x.ndim - 2);
-}
 
 template <class T>
 Matrix<T> matrix_of(const Operand& x, int ndim) {
@@ -94,17 +74,6 @@ void run(const Call& call) {
     return run_dots(all);
   }
   run_tiles(all);
-}
-
-// The number of the first operand whose shape is not that of the contract, −1 where all are right.
-int first_misfit(const Call& call) {
-  const Operand &a = call[0], &b = call[1], &c = call[2];
-  if (c.ndim < 2) return 2;
-  const int64_t m = c.shape[c.ndim - 2], n = c.shape[c.ndim - 1];
-  if (a.ndim < 2 || !fits(a, c, m, a.shape[a.ndim - 1])) return 0;
-  if (!fits(b, c, a.shape[a.ndim - 1], n)) return 1;
-  if (call.has(3) && (call[3].ndim > c.ndim || !broadcasts(call[3], c, call[3].ndim))) return 3;
-  return -1;
 }
 
 void matmul(const Call& call) {
