@@ -4,6 +4,7 @@
 // lie side by side a thread takes 16 bytes of the widest at a time; elsewhere each element is found by its index.
 #pragma once
 #include <cstdlib>
+#include <initializer_list>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -115,10 +116,22 @@ PB_DEVICE void run_packs(const F& f, int64_t i, PackOf<T, n>... pack, T*... p) {
   (store_pack<n>(p, i, pack), ...);
 }
 
+// What a functor wants to work out once a thread, not once an element.
+template <class F>
+PB_DEVICE auto prepared(const F& f) {
+  if constexpr (requires { f.prepare(); }) {
+    return f.prepare();
+  } else {
+    return f;
+  }
+}
+
 template <int n, class F, class... T>
-__global__ void linear_elements(int64_t size, F f, T*... p) {
+__global__ void linear_elements(int64_t size, F functor, T*... p) {
+  const auto f = prepared(functor);
   const int64_t packs = size / n;
-  for (int64_t i = first(); i < packs; i += stride()) run_packs<n, F, T...>(f, i, load_pack<n>(p, i)..., p...);
+  for (int64_t i = first(); i < packs; i += stride())
+    run_packs<n, decltype(f), T...>(f, i, load_pack<n>(p, i)..., p...);
   for (int64_t i = packs * n + first(); i < size; i += stride()) f(p[i]...);
 }
 
@@ -129,7 +142,8 @@ PB_DEVICE void strided_element(const Space<sizeof...(T)>& s, const F& f, int64_t
 }
 
 template <class F, class... T>
-__global__ void strided_elements(Space<sizeof...(T)> s, F f, T*... p) {
+__global__ void strided_elements(Space<sizeof...(T)> s, F functor, T*... p) {
+  const auto f = prepared(functor);
   for (int64_t i = first(); i < s.size; i += stride())
     strided_element(s, f, i, std::make_integer_sequence<int, sizeof...(T)>(), p...);
 }

@@ -1,0 +1,266 @@
+// A step of an optimizer. What changes between steps, the step counts and whatever of the hyper-parameters lies in a
+// cell of memory, is read on the device, so that a captured step can be replayed.
+#include "common/elementwise.h"
+#include "common/scalar.h"
+#include "kernels/optimizer.h"
+
+namespace pullback::cuda {
+namespace {
+
+// g ← ±g + λp
+template <class T>
+struct Gradient {
+  T weight_decay;
+  bool maximize;
+  PB_DEVICE T operator()(T g, T p) const {
+    const T signed_g = maximize ? -g : g;
+    return weight_decay == T(0) ? signed_g : fma(weight_decay, p, signed_g);
+  }
+};
+
+// A hyper-parameter as the kernel computes with it, and 1 minus it, taken in double.
+template <class T>
+PB_DEVICE T value(const Scalar& s) {
+  return static_cast<T>(s.real());
+}
+template <class T>
+PB_DEVICE T complement(const Scalar& s) {
+  return static_cast<T>(1 - s.real());
+}
+
+// √v of a second moment v, which a large gradient may have made infinite.
+template <class T>
+PB_DEVICE T root(T v) {
+  return sqrt(min_fast(sizeof(T) == 4 ? T(__FLT_MAX__) : T(__DBL_MAX__), v));
+}
+
+// Element k of every list, in this order, as a call of its own.
+template <class... T, class F>
+void step_of_parameter(const Call& c, int k, std::initializer_list<int> lists, F f) {
+  Operand operands[sizeof...(T)];
+  int n = 0;
+  for (const int list : lists) operands[n++] = c.list(list)[k];
+  Call one = c;
+  one.operands = operands;
+  elementwise<T...>(one, f);
+}
+
+// t ← t + 1 for every parameter
+__global__ void count(float* step) {
+  if (thread() == 0) *step += 1;
+}
+void count_steps(const OperandList& steps) {
+  for (int k = 0; k < steps.count; ++k) launch(count, 1, kWarpSize, steps[k].data<float>());
+}
+
+// --- stochastic gradient descent -------------------------------------------------------------------------------------
+
+// p ← p − ηg
+template <class T>
+struct Sgd {
+  Gradient<T> gradient;
+  T lr;
+  PB_DEVICE void operator()(T p, T g, T& to) const { to = fma(-lr, gradient(g, p), p); }
+};
+// b ← g at the first step, else μb + (1 − τ)g; u = g + μb with nesterov, else b; p ← p − ηu
+template <class T>
+struct SgdMomentum {
+  Gradient<T> gradient;
+  T lr, momentum, fresh;  // fresh is 1 − τ
+  bool nesterov, is_first;
+  PB_DEVICE void operator()(T p, T g, T b, T& to, T& b_to) const {
+    g = gradient(g, p);
+    b = is_first ? g : fma(momentum, b, g * fresh);
+    b_to = b;
+    to = fma(-lr, nesterov ? fma(momentum, b, g) : b, p);
+  }
+};
+
+struct SgdCall {
+  Scalar lr, momentum, dampening, weight_decay;
+  bool nesterov, maximize, is_first;
+  explicit SgdCall(const Call& c)
+      : lr(c.scalars[0]),
+        momentum(c.scalars[1]),
+        dampening(c.scalars[2]),
+        weight_decay(c.scalars[3]),
+        nesterov(c.flag(4)),
+        maximize(c.flag(5)),
+        is_first(c.flag(6)) {}
+};
+template <class T>
+struct PrepareSgd : SgdCall {
+  PB_DEVICE Sgd<T> prepare() const { return {{value<T>(weight_decay), maximize}, value<T>(lr)}; }
+};
+template <class T>
+struct PrepareSgdMomentum : SgdCall {
+  PB_DEVICE SgdMomentum<T> prepare() const {
+    return {{value<T>(weight_decay), maximize}, value<T>(lr), value<T>(momentum),
+            complement<T>(dampening),           nesterov,     is_first};
+  }
+};
+
+template <class T>
+void sgd(const Call& c) {
+  const SgdCall h(c);
+  for (int k = 0; k < c.list(0).count; ++k) {
+    if (c.list(2).count == 0) {
+      step_of_parameter<const T, const T, T>(c, k, {0, 1, 0}, PrepareSgd<T>{h});
+    } else {
+      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, PrepareSgdMomentum<T>{h});
+    }
+  }
+}
+
+// --- Adam ------------------------------------------------------------------------------------------------------------
+
+// m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; p ← p − η/(1 − β₁ᵗ) m / (√v/√(1 − β₂ᵗ) + ε)
+template <class T>
+struct Adam {
+  Gradient<T> gradient;
+  T keep;  // of p, where decay is decoupled
+  T beta1, fresh1, beta2, fresh2, eps, step_size, scale;
+
+  // What divides is w, the largest v so far, with amsgrad.
+  PB_DEVICE void update(T& p, T g, T& m, T& v, T* w) const {
+    g = gradient(g, p);
+    p *= keep;
+    m = fma(beta1, m, fresh1 * g);
+    v = fma(beta2, v, fresh2 * (g * g));
+    if (w != nullptr) *w = max(*w, v);
+    p = fma(-step_size, m / fma(scale, root(w != nullptr ? *w : v), eps), p);
+  }
+  PB_DEVICE void operator()(T p, T g, T m, T v, T& p_to, T& m_to, T& v_to) const {
+    update(p, g, m, v, nullptr);
+    p_to = p, m_to = m, v_to = v;
+  }
+  PB_DEVICE void operator()(T p, T g, T m, T v, T w, T& p_to, T& m_to, T& v_to, T& w_to) const {
+    update(p, g, m, v, &w);
+    p_to = p, m_to = m, v_to = v, w_to = w;
+  }
+};
+
+template <class T>
+struct PrepareAdam {
+  Scalar lr, beta1, beta2, eps, weight_decay;
+  bool decoupled, maximize;
+  const float* step;
+  PB_DEVICE Adam<T> prepare() const {
+    const double correction1 = 1 - pow(beta1.real(), static_cast<double>(*step));
+    const double correction2 = 1 - pow(beta2.real(), static_cast<double>(*step));
+    return {{decoupled ? T(0) : value<T>(weight_decay), maximize},
+            decoupled ? static_cast<T>(1 - lr.real() * weight_decay.real()) : T(1),
+            value<T>(beta1),
+            complement<T>(beta1),
+            value<T>(beta2),
+            complement<T>(beta2),
+            value<T>(eps),
+            static_cast<T>(lr.real() / correction1),
+            static_cast<T>(1 / sqrt(correction2))};
+  }
+};
+
+template <class T>
+void adam(const Call& c) {
+  count_steps(c.list(5));
+  PrepareAdam<T> h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(5), c.flag(7), nullptr};
+  for (int k = 0; k < c.list(0).count; ++k) {
+    h.step = c.list(5)[k].data<float>();
+    if (c.flag(6)) {
+      step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4}, h);
+    } else {
+      step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, h);
+    }
+  }
+}
+
+// --- RMSprop ---------------------------------------------------------------------------------------------------------
+
+// v ← αv + (1 − α)g²; a ← αa + (1 − α)g where centered; s = √(v − a²) + ε; b ← μb + g/s; p ← p − ηb
+template <class T, bool centered, bool has_momentum>
+struct Rmsprop {
+  Gradient<T> gradient;
+  T lr, alpha, fresh, eps, momentum;
+
+  PB_DEVICE void update(T& p, T g, T& v, T* a, T* b) const {
+    g = gradient(g, p);
+    v = fma(alpha, v, fresh * (g * g));
+    T variance = v;
+    if constexpr (centered) {
+      *a = fma(alpha, *a, fresh * g);
+      variance = max(fma(-*a, *a, v), T(0));  // rounding may take a variance of 0 below it
+    }
+    T u = g / (root(variance) + eps);
+    if constexpr (has_momentum) u = *b = fma(momentum, *b, u);
+    p = fma(-lr, u, p);
+  }
+  PB_DEVICE void operator()(T p, T g, T v, T& p_to, T& v_to) const {
+    update(p, g, v, nullptr, nullptr);
+    p_to = p, v_to = v;
+  }
+  PB_DEVICE void operator()(T p, T g, T v, T more, T& p_to, T& v_to, T& more_to) const {  // one of a and b
+    update(p, g, v, &more, &more);
+    p_to = p, v_to = v, more_to = more;
+  }
+  PB_DEVICE void operator()(T p, T g, T v, T a, T b, T& p_to, T& v_to, T& a_to, T& b_to) const {
+    update(p, g, v, &a, &b);
+    p_to = p, v_to = v, a_to = a, b_to = b;
+  }
+};
+
+struct RmspropCall {
+  Scalar lr, alpha, eps, weight_decay, momentum;
+  bool maximize;
+};
+template <class T, bool centered, bool has_momentum>
+struct PrepareRmsprop : RmspropCall {
+  PB_DEVICE Rmsprop<T, centered, has_momentum> prepare() const {
+    return {{value<T>(weight_decay), maximize},
+            value<T>(lr),
+            value<T>(alpha),
+            complement<T>(alpha),
+            value<T>(eps),
+            value<T>(momentum)};
+  }
+};
+
+template <class T>
+void rmsprop(const Call& c) {
+  count_steps(c.list(5));
+  const RmspropCall h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(6)};
+  const bool centered = c.flag(5), momentum = c.list(4).count > 0;
+  for (int k = 0; k < c.list(0).count; ++k) {
+    if (centered && momentum) {
+      step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4},
+                                                                                 PrepareRmsprop<T, true, true>{h});
+    } else if (centered || momentum) {
+      const int more = centered ? 3 : 4;
+      const auto step = [&](auto f) {
+        step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, more, 0, 2, more}, f);
+      };
+      centered ? step(PrepareRmsprop<T, true, false>{h}) : step(PrepareRmsprop<T, false, true>{h});
+    } else {
+      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, PrepareRmsprop<T, false, false>{h});
+    }
+  }
+}
+
+template <void (*of_float)(const Call&), void (*of_double)(const Call&)>
+void by_dtype(const Call& c) {
+  if (!c.has(0)) return;  // no parameters
+  if (c[0].dtype == DType::f32) return of_float(c);
+  of_double(c);
+}
+
+constexpr EntryRow rows[] = {
+    {"sgd", by_dtype<sgd<float>, sgd<double>>},
+    {"adam", by_dtype<adam<float>, adam<double>>},
+    {"rmsprop", by_dtype<rmsprop<float>, rmsprop<double>>},
+};
+
+}  // namespace
+
+extern const Family optimizer_family;
+const Family optimizer_family = {rows, sizeof(rows) / sizeof(rows[0])};
+
+}  // namespace pullback::cuda
