@@ -28,24 +28,30 @@ struct Walk {
 };
 
 // f(at, length) for the rows that make up elements [begin, end) in row-major order: the row's elements lie at
-// at[a] + k · w.inner(a) in array a.
+// at[a] + k · w.inner(a) in array a. From a row to the next one, what is not a carry is one addition for each array:
+// rows may be as short as a few elements.
 template <int arrays, class F>
 PB_INLINE void each_row(const Walk<arrays>& w, int64_t begin, int64_t end, F&& f) {
-  int64_t at[arrays] = {0}, index[kMaxDims], rest = begin;
+  int64_t at[arrays] = {0}, step[arrays] = {0}, index[kMaxDims], rest = begin;
   if (w.ndim == 0) return f(at, end - begin);
-  const int inner = w.ndim - 1;
+  const int inner = w.ndim - 1, middle = larger(inner - 1, 0);
   for (int d = inner; d >= 0; --d) {
     index[d] = rest % w.shape[d];
     rest /= w.shape[d];
     for (int a = 0; a < arrays; ++a) at[a] += index[d] * w.strides[a][d];
   }
+  const int64_t row = w.shape[inner];
+  int64_t skipped = begin % row, left = inner ? w.shape[middle] - begin / row % w.shape[middle] : 1;
+  for (int a = 0; a < arrays; ++a) step[a] = w.strides[a][middle];
   for (int64_t done = begin; done < end;) {
-    const int64_t length = smaller(w.shape[inner] - index[inner], end - done);
+    const int64_t length = smaller(row - skipped, end - done);
     f(at, length);
     done += length;
-    index[inner] += length;
-    for (int a = 0; a < arrays; ++a) at[a] += length * w.strides[a][inner];
-    for (int d = inner; d > 0 && index[d] == w.shape[d]; --d) {  // carry
+    for (int a = 0; a < arrays; ++a) at[a] += step[a] - skipped * w.strides[a][inner];
+    skipped = 0;
+    if (--left || done >= end) continue;
+    left = index[middle] = w.shape[middle];
+    for (int d = middle; d > 0 && index[d] == w.shape[d]; --d) {  // carry
       for (int a = 0; a < arrays; ++a) at[a] += w.strides[a][d - 1] - index[d] * w.strides[a][d];
       index[d] = 0;
       ++index[d - 1];
@@ -71,15 +77,19 @@ PB_INLINE void each_row(const Walk<arrays>& w, int64_t begin, int64_t end, F&& f
 // Whether `low` ≤ index < size for n indices; if not, the first that is not is reported.
 [[maybe_unused]] static bool in_range(const int64_t* index, int64_t step, int64_t n, int64_t low, int64_t size,
                                       Error* error) {
-  const auto extent = static_cast<uint64_t>(size - low);
-  const auto outside = [&](int64_t i) { return static_cast<uint64_t>(i - low) >= extent; };
-  bool any = false;
+  const auto first = static_cast<uint64_t>(low), last = static_cast<uint64_t>(size - 1);
+  const auto outside = [&](int64_t i) {  // in the sign bit
+    const auto u = static_cast<uint64_t>(i);
+    return (u - first) | (last - u);
+  };
+  uint64_t any = 0;
   if (step == 1)
     for (int64_t k = 0; k < n; ++k) any |= outside(index[k]);
   else
     for (int64_t k = 0; k < n; ++k) any |= outside(index[k * step]);
-  for (int64_t k = 0; any && k < n; ++k)
-    if (outside(index[k * step])) return error->set(ErrorCode::index_out_of_range, index[k * step], size), false;
+  if (any >> 63 == 0) return true;
+  for (int64_t k = 0; k < n; ++k)
+    if (outside(index[k * step]) >> 63) return error->set(ErrorCode::index_out_of_range, index[k * step], size), false;
   return true;
 }
 

@@ -7,6 +7,7 @@ namespace pullback::ISA_NAMESPACE {
 namespace {
 
 inline constexpr int64_t kPiece = 16 * 1024;     // elements that one task takes
+inline constexpr int64_t kNear = 2 * 1024;       // indices that stay in L1 between check and use
 inline constexpr int64_t kParallel = 32 * 1024;  // elements, below which one thread writes
 
 // The dimension that is indexed; a tensor without dimensions has one of size 1.
@@ -14,6 +15,17 @@ struct Dim {
   int64_t size, stride;
   Dim(const Operand& x, int64_t d) : size(x.ndim ? x.shape[d] : 1), stride(x.ndim ? x.strides[d] : 0) {}
 };
+
+// Whether elements [begin, end) of an index are in range: in one go where they lie side by side.
+bool range_holds(const Operand& index, const Walk<1>& w, int64_t begin, int64_t end, int64_t low, int64_t size,
+                 Error* error) {
+  const int64_t step = w.inner(0);
+  bool holds = true;
+  each_row(w, begin, end, [&](const int64_t* at, int64_t n) {
+    holds = holds && in_range(index.data<int64_t>() + at[0], step, n, low, size, error);
+  });
+  return holds;
+}
 
 // --- gather ---
 
@@ -37,15 +49,19 @@ void gather_words(const Call& c) {
   const int64_t dim = c.integer(0);
   const Dim along(x, dim);
   const int64_t low = c.flag(1) ? -along.size : 0;
+  const Walk<1> indices = walk_over(index, 0, index.ndim);
   Walk<3> w;
   for (int d = 0; d < y.ndim; ++d) w.add(y.shape[d], {y.strides[d], index.strides[d], d == dim ? 0 : x.strides[d]});
   const int64_t to = w.inner(0), step = w.inner(1), from = w.inner(2);
   parallel_for(w.count, kPiece, [&](int64_t begin, int64_t end) {
-    each_row(w, begin, end, [&](const int64_t* at, int64_t n) {
-      const int64_t* i = index.data<int64_t>() + at[1];
-      if (in_range(i, step, n, low, along.size, c.error))
-        gather_row(y.data<Word>() + at[0], to, i, step, x.data<Word>() + at[2], from, along, low < 0, n);
-    });
+    for (int64_t b = begin; b < end; b += kNear) {
+      const int64_t e = smaller(b + kNear, end);
+      if (!range_holds(index, indices, b, e, low, along.size, c.error)) return;
+      each_row(w, b, e, [&](const int64_t* at, int64_t n) {
+        gather_row(y.data<Word>() + at[0], to, index.data<int64_t>() + at[1], step, x.data<Word>() + at[2], from, along,
+                   low < 0, n);
+      });
+    }
   });
 }
 
@@ -66,18 +82,41 @@ void gather(const Call& c) {
 
 // --- scatter ---
 
-// Elements of index and values that one thread writes, in order: those with an index in [low, high).
+// Elements of index and values that one thread writes, in order: those with an index in [low, high), or all.
 struct Part {
   Walk<3> walk;  // x, index, values
   char *x, *index, *values;
   Dim along;
   int64_t low, high;
+  bool all = true;
 };
 using PartFn = void (*)(const Part&);
+
+// All of a part whose index and values are rows.
+template <class Op, class T>
+void scatter_rows(const Part& p) {
+  const int64_t to = p.walk.inner(0), stride = p.along.stride;
+  each_row(p.walk, 0, p.walk.count, [&](const int64_t* at, int64_t n) {
+    T* x = reinterpret_cast<T*>(p.x) + at[0];
+    const int64_t* index = reinterpret_cast<const int64_t*>(p.index) + at[1];
+    const T* v = reinterpret_cast<const T*>(p.values) + at[2];
+    const auto write = [=](auto place) {
+      for (int64_t k = 0; k < n; ++k) {
+        T& there = x[place(k)];
+        there = Op::of(there, v[k]);
+      }
+    };
+    if (to == 0 && stride == 1)
+      write([=](int64_t k) { return index[k]; });
+    else
+      write([=](int64_t k) { return k * to + index[k] * stride; });
+  });
+}
 
 template <class Op, class T>
 void scatter_part(const Part& p) {
   const int64_t to = p.walk.inner(0), step = p.walk.inner(1), from = p.walk.inner(2);
+  if (p.all && step == 1 && from == 1) return scatter_rows<Op, T>(p);
   each_row(p.walk, 0, p.walk.count, [&](const int64_t* at, int64_t n) {
     T* x = reinterpret_cast<T*>(p.x) + at[0];
     const int64_t* index = reinterpret_cast<const int64_t*>(p.index) + at[1];
@@ -122,11 +161,9 @@ Part make_part(const Call& c, int d, int64_t begin, int64_t end) {
 bool all_in_range(const Call& c) {
   const Operand& index = c[1];
   const Walk<1> w = walk_over(index, 0, index.ndim);
-  const int64_t size = Dim(c[0], c.integer(0)).size, step = w.inner(0);
-  parallel_for(w.count, kPiece, [&](int64_t begin, int64_t end) {
-    each_row(w, begin, end,
-             [&](const int64_t* at, int64_t n) { in_range(index.data<int64_t>() + at[0], step, n, 0, size, c.error); });
-  });
+  const int64_t size = Dim(c[0], c.integer(0)).size;
+  parallel_for(w.count, kPiece,
+               [&](int64_t begin, int64_t end) { range_holds(index, w, begin, end, 0, size, c.error); });
   return c.error->code == ErrorCode::none;
 }
 
@@ -149,7 +186,7 @@ void scatter(const Call& c) {
   Part whole = make_part(c, -1, 0, 0);
   parallel_for(whole.along.size, (whole.along.size - 1) / threads + 1, [&](int64_t low, int64_t high) {
     Part own = whole;
-    own.low = low, own.high = high;
+    own.low = low, own.high = high, own.all = false;
     f(own);
   });
 }
