@@ -80,9 +80,6 @@ class Places:
     def read(self, x: Any) -> Any:
         """y = x[i]"""
         y = cpu.empty(self.shape, x.dtype)
-        if self.ndim == 1 and 0 < self.at == x.ndim - 1:  # of each row the same elements
-            cpu.kernels.gather(x, np.broadcast_to(self.indices[0], y.shape), y, self.at, self.wrap)
-            return y
         cpu.kernels.index(self.leading(x), self.indices, self.found(y), self.wrap)
         return y
 
@@ -282,6 +279,9 @@ def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if values.numel() != i.numel():
         raise RuntimeError(f"put_: source expects {i.numel()} elements as index has, got shape {list(values.shape)}")
     mode = ADD if accumulate else ASSIGN
+    if not recording(self, values) and self.is_contiguous():
+        put_at_(self.reshape(-1), [i], (0,), 0, True, values.reshape(i.shape), mode)
+        return self
     return self._assign(put_at(self.reshape(-1), [i], (0,), 0, True, values.reshape(i.shape), mode).reshape(self.shape))
 
 
