@@ -78,8 +78,10 @@ void find_piece(const Operand& x, const Operand& y, int64_t begin, int64_t end, 
   });
 }
 
-template <class T>
-void find(const Operand& x, const Operand& y) {
+// f(begin, end, first, last) for each piece of x: its elements that are not zero have the numbers first, …, last − 1,
+// `most` of all being the end.
+template <class T, class F>
+void number_pieces(const Operand& x, int64_t most, const F& f) {
   Scratch scratch;
   int64_t* starts = scratch.take<int64_t>(pieces_of(x) + 1);
   starts[0] = 0;
@@ -87,16 +89,90 @@ void find(const Operand& x, const Operand& y) {
   for (int64_t p = 0; p < pieces_of(x); ++p) starts[p + 1] += starts[p];
   parallel_for(x.size(), kPiece, [&](int64_t begin, int64_t end) {
     const int64_t* start = starts + begin / kPiece;
-    find_piece<T>(x, y, begin, end, start[0], smaller(start[1], y.shape[0]));
+    f(begin, end, start[0], smaller(start[1], most));
   });
 }
 
 void nonzero(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) { find<decltype(zero)>(c[0], c[1]); });
+  const Operand &x = c[0], &y = c[1];
+  visit_any(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    number_pieces<T>(x, y.shape[0], [&](int64_t begin, int64_t end, int64_t row, int64_t until) {
+      find_piece<T>(x, y, begin, end, row, until);
+    });
+  });
+}
+
+// --- chosen by a mask ---
+
+// As above, what is not chosen is written too, and overwritten by the next.
+template <class Word>
+void select_words(const Call& c) {
+  const Operand &x = c[0], &mask = c[1], &y = c[2];
+  Walk<2> w;
+  for (int d = 0; d < x.ndim; ++d) w.add(x.shape[d], {x.strides[d], mask.strides[d]});
+  const int64_t from = w.inner(0), step = w.inner(1), to = y.strides[0];
+  number_pieces<bool>(mask, y.shape[0], [&](int64_t begin, int64_t end, int64_t row, int64_t until) {
+    each_row(w, begin, end, [&](const int64_t* at, int64_t n) {
+      const Word* xs = x.data<Word>() + at[0];
+      const uint8_t* chosen = mask.data<uint8_t>() + at[1];
+      Word* ys = y.data<Word>();
+      for (int64_t k = 0; k < n && row < until; ++k) {
+        ys[row * to] = xs[k * from];
+        row += chosen[k * step];
+      }
+    });
+  });
+}
+
+template <class Word>
+void scatter_words(const Call& c) {
+  const Operand &x = c[0], &mask = c[1], &values = c[2], &y = c[3];
+  Walk<3> w;
+  for (int d = 0; d < y.ndim; ++d) w.add(y.shape[d], {x.strides[d], mask.strides[d], y.strides[d]});
+  const int64_t from = w.inner(0), step = w.inner(1), to = w.inner(2), next = values.strides[0];
+  number_pieces<bool>(mask, values.shape[0], [&](int64_t begin, int64_t end, int64_t row, int64_t until) {
+    each_row(w, begin, end, [&](const int64_t* at, int64_t n) {
+      const Word* xs = x.data<Word>() + at[0];
+      const uint8_t* chosen = mask.data<uint8_t>() + at[1];
+      Word* ys = y.data<Word>() + at[2];
+      int64_t k = 0;
+      for (; k < n && row < until; ++k) {
+        const Word v = values.data<Word>()[row * next], own = xs[k * from];
+        const Word all = static_cast<Word>(-static_cast<int64_t>(chosen[k * step]));  // ones where it is chosen
+        ys[k * to] = static_cast<Word>((v & all) | (own & ~all));
+        row += chosen[k * step];
+      }
+      for (; k < n; ++k) ys[k * to] = xs[k * from];
+    });
+  });
+}
+
+template <class F>
+void visit_words(DType t, const F& f) {
+  switch (item_size(t)) {
+    case 8:
+      return f(uint64_t{});
+    case 4:
+      return f(uint32_t{});
+    case 2:
+      return f(uint16_t{});
+    default:
+      return f(uint8_t{});
+  }
+}
+
+void masked_select(const Call& c) {
+  visit_words(c[0].dtype, [&](auto zero) { select_words<decltype(zero)>(c); });
+}
+void masked_scatter(const Call& c) {
+  visit_words(c[0].dtype, [&](auto zero) { scatter_words<decltype(zero)>(c); });
 }
 
 constexpr EntryRow rows[] = {
     {"count_nonzero_all", count_nonzero_all},
+    {"masked_scatter", masked_scatter},
+    {"masked_select", masked_select},
     {"nonzero", nonzero},
 };
 

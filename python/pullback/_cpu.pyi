@@ -463,6 +463,12 @@ def logsumexp_backward(dy: Array, x: Array, y: Array, dx: Array) -> None:
 def lt(a: Array, b: Array, y: Array) -> None:
     """y = a < b"""
 
+def masked_scatter(x: Array, mask: Array, values: Array, y: Array) -> None:
+    """y_i = values[k] where mask_i is the k-th that holds, else x_i; x, mask and y have one shape"""
+
+def masked_select(x: Array, mask: Array, y: Array) -> None:
+    """y[k] = the k-th x_i whose mask_i holds, in row-major order; mask has x's shape"""
+
 def matmul(a: Array, b: Array, c: Array, bias: Array | None = None, alpha: float | Array = ..., beta: float | Array = ..., activation: int | Array = ...) -> None:
     """c_mn = f(alpha Σ_k a_mk b_kn + beta c_mn + bias_mn), f = none, relu, sigmoid, tanh, gelu, gelu_tanh, silu (0 … 6)"""
 

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pullback import _dtype
 from pullback._backend import cpu
+from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
 from pullback.ops._broadcast import broadcast_shapes, check_tensor
-from pullback.ops.index import ASSIGN, index_at, put_at
 
 __all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero"]
+
+
+def _count(x: Any) -> int:
+    """How many elements are not zero."""
+    count = cpu.empty((1,), _dtype.int64.numpy)
+    cpu.kernels.count_nonzero_all(x, count)
+    n: int = Tensor._wrap(count).item()
+    return n
 
 
 @method
@@ -25,9 +35,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     x = check_tensor("nonzero", input)._array
     if as_tuple and not x.ndim:
         x = x.reshape(1)
-    count = cpu.empty((1,), _dtype.int64.numpy)
-    cpu.kernels.count_nonzero_all(x, count)
-    n = Tensor._wrap(count).item()
+    n = _count(x)
     if not as_tuple:
         found = cpu.empty((n, x.ndim), _dtype.int64.numpy)
         cpu.kernels.nonzero(x, found)
@@ -44,19 +52,75 @@ def argwhere(input: Tensor) -> Tensor:
     return found
 
 
-def _masked(op: str, input: Tensor, mask: Any) -> tuple[Tensor, list[Tensor]]:
-    """The input stretched to the common shape, and where the mask holds."""
+def _masked(op: str, input: Tensor, mask: Any) -> tuple[Tensor, Tensor]:
+    """Both stretched to the common shape."""
     if check_tensor(op, mask, "mask").dtype is not _dtype.bool_:
         raise RuntimeError(f"{op}: mask expects a bool tensor, got dtype {mask.dtype}")
     shape = broadcast_shapes(op, check_tensor(op, input).shape, mask.shape) or (1,)
-    return view.expand(input, shape), list(nonzero(view.expand(mask, shape), as_tuple=True))
+    return view.expand(input, shape), view.expand(mask, shape)
+
+
+def _selected(x: Any, mask: Any, n: int) -> Any:
+    y = cpu.empty((n,), x.dtype)
+    cpu.kernels.masked_select(x, mask, y)
+    return y
+
+
+def _scattered(x: Any, mask: Any, values: Any) -> Any:
+    y = cpu.empty(mask.shape, x.dtype)
+    cpu.kernels.masked_scatter(x, mask, values, y)
+    return y
+
+
+def _zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+    """One zero, seen from everywhere."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _select_pullback(node: Node, dy: Any) -> tuple[Any]:
+    mask = node.saved[0]
+    return (_scattered(_zeros(mask.shape, dy.dtype), mask, dy),)
+
+
+def _select_pullback_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
+    (mask,) = node.tensors()
+    return (_scatter(Tensor._wrap(_zeros(mask._array.shape, dy._array.dtype)), mask, dy),)
+
+
+_SELECT = Rule("masked_select", _select_pullback, _select_pullback_ops)
+
+
+def _select(x: Tensor, mask: Tensor, n: int) -> Tensor:
+    return record(_SELECT, _selected(x._array, mask._array, n), (x,), (mask,))
 
 
 @method
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the mask holds, as a vector; both broadcast. x̄ = ȳ there, else 0."""
-    x, indices = _masked("masked_select", input, mask)
-    return index_at(x, indices, tuple(range(x.ndim)), 0, False)
+    x, m = _masked("masked_select", input, mask)
+    return _select(x, m, _count(m._array))
+
+
+def _scatter_pullback(node: Node, dy: Any) -> list[Any]:
+    (mask,), (n,) = node.saved, node.args
+    return [
+        _scattered(dy, mask, _zeros((n,), dy.dtype)) if node.needs(0) else None,
+        _selected(dy, mask, n) if node.needs(1) else None,
+    ]
+
+
+def _scatter_pullback_ops(node: Node, dy: Tensor) -> list[Any]:
+    (mask,), (n,) = node.tensors(), node.args
+    return [_scatter(dy, mask, Tensor._wrap(_zeros((n,), dy._array.dtype))), _select(dy, mask, n)]
+
+
+_SCATTER = Rule("masked_scatter", _scatter_pullback, _scatter_pullback_ops)
+
+
+def _scatter(x: Tensor, mask: Tensor, values: Tensor) -> Tensor:
+    """As many values as there are places."""
+    y = _scattered(x._array, mask._array, values._array)
+    return record(_SCATTER, y, (x, values), (mask,), (values._array.shape[0],))
 
 
 @method
@@ -65,12 +129,12 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 
     RuntimeError where the source has too few elements.
     """
-    x, indices = _masked("masked_scatter", input, mask)
-    n = indices[0].shape[0]
+    x, m = _masked("masked_scatter", input, mask)
+    n = _count(m._array)
     values = view.to_dtype(check_tensor("masked_scatter", source, "source"), input.dtype).reshape(-1)
     if values.shape[0] < n:
         raise RuntimeError(f"masked_scatter: source expects at least {n} elements, got {values.shape[0]}")
-    return put_at(x, indices, tuple(range(x.ndim)), 0, False, view.narrow(values, 0, 0, n), ASSIGN)
+    return _scatter(x, m, view.narrow(values, 0, 0, n))
 
 
 @method
