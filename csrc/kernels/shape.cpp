@@ -83,10 +83,44 @@ Operand slice(const Operand& y, int64_t axis, int64_t at, int64_t n) {
   return part;
 }
 
+// Elements [begin, end) of y, where everything is row-major: a row of y is the parts' rows one behind the other, the
+// one of part k from start[k] on.
+void cat_range(const OperandList& parts, const Operand& y, const int64_t* start, int64_t begin, int64_t end) {
+  const int64_t length = start[parts.count], item = item_size(y.dtype);
+  int64_t row = begin / length, column = begin % length;
+  int low = 0, high = parts.count;  // start[low] ≤ column < start[high]
+  while (high - low > 1) (start[(low + high) / 2] <= column ? low : high) = (low + high) / 2;
+  for (int64_t done = begin; done < end; ++row, column = 0, low = 0)
+    for (int k = low; k < parts.count && done < end; ++k) {
+      const int64_t n = smaller(start[k + 1] - column, end - done), width = start[k + 1] - start[k];
+      const char* from = parts[k].data<char>() + (row * width + column - start[k]) * item;
+      std::memcpy(y.data<char>() + done * item, from, static_cast<size_t>(n * item));
+      done += n, column += n;
+    }
+}
+
+void cat_rows(const OperandList& parts, const Operand& y, int64_t axis) {
+  Scratch scratch;
+  int64_t* start = scratch.take<int64_t>(parts.count + 1);
+  int64_t rows = 1;
+  for (int64_t d = 0; d < axis; ++d) rows *= y.shape[d];
+  start[0] = 0;
+  for (int k = 0; k < parts.count; ++k) start[k + 1] = start[k] + (rows ? parts[k].size() / rows : 0);
+  parallel_for(rows * start[parts.count], kPiece,
+               [&](int64_t begin, int64_t end) { cat_range(parts, y, start, begin, end); });
+}
+
 void cat(const Call& c) {
   const OperandList parts = c.list(0);
   const Operand& y = c[1];
   const int64_t axis = c.integer(0);
+  bool row_major = y.contiguous();
+  int64_t total = 0;
+  for (int k = 0; k < parts.count; ++k) {
+    row_major = row_major && parts[k].contiguous();
+    total += parts[k].ndim < y.ndim ? 1 : parts[k].shape[axis];
+  }
+  if (row_major && total == y.shape[axis]) return cat_rows(parts, y, axis);
   const TileFn tile = tile_of(item_size(y.dtype));
   int64_t at = 0;
   for (int k = 0; k < parts.count; ++k) {
@@ -99,8 +133,105 @@ void cat(const Call& c) {
   }
 }
 
+// --- padding ---
+
+enum PadMode : int64_t { kConstant, kReflect, kReplicate, kCircular };
+
+// A dimension of y: element p is element p − left of x, where x has that, else what the mode says.
+struct Padded {
+  int64_t n, left, size;  // of x, more before, of y
+  int64_t mode;
+
+  int64_t source(int64_t p) const {  // −1: the value
+    const int64_t i = p - left;
+    if (i >= 0 && i < n) return i;
+    if (mode == kReflect) return i < 0 ? -i : 2 * (n - 1) - i;
+    if (mode == kReplicate) return i < 0 ? 0 : n - 1;
+    if (mode == kCircular) return i < 0 ? i + n : i - n;
+    return -1;
+  }
+  int64_t begin() const { return smaller(larger(left, 0), size); }  // of what x has
+  int64_t end() const { return larger(begin(), smaller(left + n, size)); }
+};
+
+// y[p] for p in [begin, end) of a row
+template <class Word>
+void pad_part(const Padded& d, const Word* x, int64_t x_stride, Word value, Word* y, int64_t y_stride, int64_t begin,
+              int64_t end) {
+  const auto edge = [&](int64_t from, int64_t to) {
+    for (int64_t p = from; p < to; ++p) {
+      const int64_t i = d.source(p);
+      y[p * y_stride] = i < 0 ? value : x[i * x_stride];
+    }
+  };
+  const int64_t from = smaller(larger(begin, d.begin()), end), to = larger(from, smaller(end, d.end()));
+  edge(begin, from);
+  const Word* middle = x + (from - d.left) * x_stride;
+  if (x_stride == 1 && y_stride == 1)
+    std::memcpy(y + from, middle, static_cast<size_t>(to - from) * sizeof(Word));
+  else
+    copy_columns(middle, x_stride, y + from * y_stride, y_stride, 0, to - from);
+  edge(to, end);
+}
+
+// Where row `row` of y lies, and what it takes from x; false where it holds the value only.
+struct PadRows {
+  Padded dims[kMaxDims];
+  const Operand &x, &y;
+
+  bool place(int64_t row, int64_t* from, int64_t* to) const {
+    bool inside = true;
+    *from = *to = 0;
+    for (int d = y.ndim - 2; d >= 0; --d) {
+      const int64_t p = row % y.shape[d], i = dims[d].source(p);
+      row /= y.shape[d];
+      inside = inside && i >= 0;
+      *from += i * x.strides[d];
+      *to += p * y.strides[d];
+    }
+    return inside;
+  }
+};
+
+template <class Word>
+void pad_words(const Call& c) {
+  const Operand &x = c[0], &pads = c[1], &y = c[3];
+  if (y.size() == 0) return;
+  PadRows rows{{}, x, y};
+  for (int d = 0; d < y.ndim; ++d)
+    rows.dims[d] = {x.shape[d], pads.data<int64_t>()[d * pads.strides[0]], y.shape[d], c.integer(0)};
+  const int last = y.ndim - 1;
+  const int64_t size = y.shape[last], count = y.size() / size;
+  const int64_t part = smaller(size, kPiece), parts = (size - 1) / part + 1;
+  const Padded inner = rows.dims[last], nothing{0, 0, size, kConstant};
+  const Word value = *c[2].data<Word>();
+  parallel_for(count * parts, larger(1, kPiece / part), [&](int64_t first, int64_t end) {
+    for (int64_t task = first; task < end; ++task) {
+      const int64_t begin = task % parts * part;
+      int64_t from, to;
+      const bool inside = rows.place(task / parts, &from, &to);
+      pad_part(inside ? inner : nothing, x.data<Word>() + (inside ? from : 0), x.strides[last], value,
+               y.data<Word>() + to, y.strides[last], begin, smaller(begin + part, size));
+    }
+  });
+}
+
+void pad(const Call& c) {
+  switch (item_size(c[0].dtype)) {
+    case 8:
+      return pad_words<uint64_t>(c);
+    case 4:
+      return pad_words<uint32_t>(c);
+    case 2:
+      return pad_words<uint16_t>(c);
+    default:
+      return pad_words<uint8_t>(c);
+  }
+}
+
 constexpr EntryRow rows[] = {
     {"cat", cat},
+    {"pad", pad},
     {"tril", triangle_of<true>},
     {"triu", triangle_of<false>},
 };

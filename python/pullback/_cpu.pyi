@@ -547,6 +547,9 @@ def norm_backward(dy: Array, x: Array, y: Array, dx: Array, p: float | Array) ->
 def normal(state: Array, y: Array, mean: float | Array, std: float | Array) -> None:
     """y = mean + std z, z = √(−2 ln u₁) (cos 2πu₂, sin 2πu₂) (Box and Muller), from neighbouring words of a block"""
 
+def pad(x: Array, pads: Array, value: Array, y: Array, mode: int | Array) -> None:
+    """y is x with pads[d, 0] more elements before and pads[d, 1] behind in dimension d, fewer where negative. mode: 0 the value, 1 mirrored at the edge, 2 the edge, 3 those of the other end"""
+
 def permutation(state: Array, y: Array) -> None:
     """y = the numbers below n in random order: for i = n − 1, …, 1 swap y_i and y_j, j ≤ i (Fisher and Yates)"""
 

@@ -1,9 +1,14 @@
-"""Padding: a tensor with more (or less) at its edges. The work is done by strided copies and additions."""
+"""Padding: a tensor with more (or less) at its edges. The way back is made of strided copies and additions.
+
+Kernels: csrc/kernels/shape.cpp.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from pullback._backend import cpu
 from pullback._tape import Node, Rule, record
@@ -41,6 +46,18 @@ def _kept(shape: Sequence[int], pads: Pads) -> tuple[Key, Key]:
     return source, target
 
 
+MODES = ("constant", "reflect", "replicate", "circular")  # by their numbers in csrc/kernels/shape.h
+
+
+def _padded(x: Any, pads: Pads, mode: str, value: float = 0.0) -> Any:
+    if not x.ndim:
+        return view.copy_array(x)
+    y = cpu.empty(_padded_shape(x.shape, pads), x.dtype)
+    number = create.fill_array(cpu.empty((), x.dtype), value)
+    cpu.kernels.pad(x, np.array(pads), number, y, MODES.index(mode))
+    return y
+
+
 # --- with a constant --------------------------------------------------------------------------------------------------
 
 
@@ -62,11 +79,7 @@ _CONSTANT = Rule(
 
 
 def _pad_constant(x: Tensor, pads: Pads, value: float) -> Tensor:
-    shape = x._array.shape
-    y = create.fill_array(cpu.empty(_padded_shape(shape, pads), x._array.dtype), value)
-    source, target = _kept(shape, pads)
-    cpu.kernels.copy(x._array[source], y[target])
-    return record(_CONSTANT, y, (x,), (), (pads, shape))
+    return record(_CONSTANT, _padded(x._array, pads, "constant", value), (x,), (), (pads, x._array.shape))
 
 
 # --- with elements of the tensor itself -------------------------------------------------------------------------------
@@ -101,14 +114,6 @@ def _steps(mode: str, shape: Sequence[int], pads: Pads) -> list[tuple[Key, Key]]
     return steps
 
 
-def _edged(x: Any, mode: str, pads: Pads) -> Any:
-    y = cpu.empty(_padded_shape(x.shape, pads), x.dtype)
-    cpu.kernels.copy(x, y[_kept(x.shape, pads)[1]])
-    for to, source in _steps(mode, x.shape, pads):
-        cpu.kernels.copy(y[source], y[to])
-    return y
-
-
 def _edged_backward(dy: Any, mode: str, pads: Pads, shape: tuple[int, ...]) -> Any:
     """The copies undone in reverse order: what an edge got is added to where it came from."""
     g = view.copy_array(dy)
@@ -129,13 +134,13 @@ def _edged_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
 _EDGED = Rule("pad", lambda node, dy: (_edged_backward(dy, *node.args),), _edged_ops)
 _EDGED_BACKWARD = Rule(
     "pad_backward",
-    lambda node, ddx: (_edged(ddx, *node.args[:2]),),
+    lambda node, ddx: (_padded(ddx, node.args[1], node.args[0]),),
     lambda node, ddx: (_pad_edges(ddx, *node.args[:2]),),
 )
 
 
 def _pad_edges(x: Tensor, mode: str, pads: Pads) -> Tensor:
-    return record(_EDGED, _edged(x._array, mode, pads), (x,), (), (mode, pads, x._array.shape))
+    return record(_EDGED, _padded(x._array, pads, mode), (x,), (), (mode, pads, x._array.shape))
 
 
 def _crop(x: Tensor, pads: Pads) -> tuple[Tensor, Pads]:
@@ -156,7 +161,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     pads = _pads("pad", x, pad)
     if mode == "constant":
         return _pad_constant(x, pads, 0.0 if value is None else value)
-    if mode not in ("reflect", "replicate", "circular"):
+    if mode not in MODES:
         raise NotImplementedError(f"pad: mode expects 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
     if value is not None:
         raise ValueError(f"pad: value expects None with mode {mode!r}, got {value}")
