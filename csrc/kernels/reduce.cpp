@@ -170,23 +170,61 @@ template <class T>
 [[gnu::noinline]] void prod_backward_of(const Call& c, const Reduction& s, int64_t k) {
   const T* x = c[1].data<T>() + s.kept.offset(0, k);
   T* dx = c[2].data<T>() + s.kept.offset(1, k);
+  const bool even = s.reduced.n <= 1;
+  const int64_t step = s.reduced.inner_stride(0), dx_step = s.reduced.inner_stride(1);
+  const auto in = [&](int64_t r) { return even ? r * step : s.reduced.offset(0, r); };
+  const auto out = [&](int64_t r) { return even ? r * dx_step : s.reduced.offset(1, r); };
   T product = c[0].data<T>()[s.kept.offset(2, k)];
   for (int64_t r = 0; r < s.terms; ++r) {
-    dx[s.reduced.offset(1, r)] = product;
-    product *= x[s.reduced.offset(0, r)];
+    dx[out(r)] = product;
+    product *= x[in(r)];
   }
   product = 1;
   for (int64_t r = s.terms - 1; r >= 0; --r) {
-    dx[s.reduced.offset(1, r)] *= product;
-    product *= x[s.reduced.offset(0, r)];
+    dx[out(r)] *= product;
+    product *= x[in(r)];
   }
 }
+
+inline constexpr int64_t kTogether = 64;  // neighbours whose products run side by side
+
+// The same for n neighbours, whose terms lie side by side in every operand.
+template <class T>
+[[gnu::noinline]] void prod_backward_side_by_side(const Call& c, const Reduction& s, int64_t k, int64_t n) {
+  const T *x = c[1].data<T>() + s.kept.offset(0, k), *dy = c[0].data<T>() + s.kept.offset(2, k);
+  T* dx = c[2].data<T>() + s.kept.offset(1, k);
+  const int64_t step = s.reduced.inner_stride(0), dx_step = s.reduced.inner_stride(1);
+  T product[kTogether];
+  for (int64_t i = 0; i < n; ++i) product[i] = dy[i];
+  for (int64_t r = 0; r < s.terms; ++r)
+    for (int64_t i = 0; i < n; ++i) {
+      dx[r * dx_step + i] = product[i];
+      product[i] *= x[r * step + i];
+    }
+  for (int64_t i = 0; i < n; ++i) product[i] = 1;
+  for (int64_t r = s.terms - 1; r >= 0; --r)
+    for (int64_t i = 0; i < n; ++i) {
+      dx[r * dx_step + i] *= product[i];
+      product[i] *= x[r * step + i];
+    }
+}
+
 void prod_backward(const Call& c) {
   const Operand results[] = {c[2], c[0]};  // dx, dy
   const Reduction s = make_reduction(c[1], results, 2, c[0], true);
-  parallel_for(s.count, larger(1, kTaskTerms / larger(1, s.terms)), [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k)
-      visit_float(c[0].dtype, [&](auto zero) { prod_backward_of<decltype(zero)>(c, s, k); });
+  const Dims& kept = s.kept;
+  const bool side_by_side = kept.n && s.reduced.n == 1 && kept.stride[0][kept.n - 1] == 1 &&
+                            kept.stride[1][kept.n - 1] == 1 && kept.stride[2][kept.n - 1] == 1;
+  const int64_t row = kept.inner(), most = side_by_side ? kTogether : 1;
+  const int64_t groups = s.count ? (row - 1) / most + 1 : 0, grain = kTaskTerms / most / larger(1, s.terms);
+  parallel_for(s.count ? s.count / row * groups : 0, larger(1, grain), [&](int64_t begin, int64_t end) {
+    for (int64_t g = begin; g < end; ++g) {
+      const int64_t at = g % groups * most, k = g / groups * row + at;
+      visit_float(c[0].dtype, [&](auto zero) {
+        if (side_by_side) return prod_backward_side_by_side<decltype(zero)>(c, s, k, smaller(most, row - at));
+        prod_backward_of<decltype(zero)>(c, s, k);
+      });
+    }
   });
 }
 
