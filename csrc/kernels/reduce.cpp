@@ -22,8 +22,59 @@ PB_INLINE void visit_wide(DType t, F&& f) {
   f(int64_t{});
 }
 
+// --- bytes that lie in rows: how many are not zero ---
+
+inline constexpr int64_t kByteBlock = 128;        // bytes counted in a byte
+inline constexpr int64_t kBytePiece = 64 * 1024;  // bytes that one task takes
+
+int64_t count_bytes(const uint8_t* x, int64_t n) {
+  int64_t total = 0;
+  for (int64_t begin = 0; begin < n; begin += kByteBlock) {
+    uint8_t found = 0;
+    const int64_t end = smaller(begin + kByteBlock, n);
+    for (int64_t k = begin; k < end; ++k) found = static_cast<uint8_t>(found + (x[k] != 0));
+    total += found;
+  }
+  return total;
+}
+
+// Counts the terms of each output, finish(count, terms) being the result; false where they do not lie in one row each.
+template <class F>
+bool counted_bytes(const Call& c, const F& finish) {
+  const Reduction s = make_reduction(c[0], &c[1], 1, c[1], false);
+  if (item_size(s.x_type) != 1 || s.columns || s.reduced.n != 1 || s.reduced.stride[0][0] != 1) return false;
+  const int64_t parts = larger(1, (s.terms + kBytePiece - 1) / kBytePiece);
+  const auto* x = reinterpret_cast<const uint8_t*>(s.x);
+  const auto write = [&](int64_t k, int64_t n) {
+    const int64_t result = finish(n, s.terms);
+    write_row(&result, s.y[0] + s.kept.offset(1, k) * item_size(s.y_type[0]), s.y_type[0], 1, 1);
+  };
+  if (parts == 1) {
+    parallel_for(s.count, larger(1, kBytePiece / larger(1, s.terms)), [&](int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) write(k, count_bytes(x + s.kept.offset(0, k), s.terms));
+    });
+    return true;
+  }
+  Scratch scratch;
+  int64_t* found = scratch.take<int64_t>(s.count * parts);
+  parallel_for(s.count * parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t from = t % parts * kBytePiece;
+      found[t] = count_bytes(x + s.kept.offset(0, t / parts) + from, smaller(kBytePiece, s.terms - from));
+    }
+  });
+  for (int64_t k = 0; k < s.count; ++k) {
+    int64_t n = 0;
+    for (int64_t p = 0; p < parts; ++p) n += found[k * parts + p];
+    write(k, n);
+  }
+  return true;
+}
+
 template <class Op>
 void fold(const Call& c) {
+  if (std::is_same_v<Op, Sum> && c[0].dtype == DType::b8 && counted_bytes(c, [](int64_t n, int64_t) { return n; }))
+    return;
   visit_accumulator(c[1].dtype, [&](auto zero) { run_reduction<Fold<decltype(zero), Op>>(c); });
 }
 template <class Op>
@@ -32,6 +83,10 @@ void fold_float(const Call& c) {
 }
 template <Count wanted>
 void count(const Call& c) {
+  const auto finish = [](int64_t n, int64_t terms) {
+    return wanted == Count::number ? n : wanted == Count::any ? n > 0 : n == terms;
+  };
+  if (counted_bytes(c, finish)) return;
   visit_wide(c[0].dtype, [&](auto zero) { run_reduction<CountNonzero<decltype(zero), wanted>>(c); });
 }
 template <class Op, bool with_value>

@@ -11,6 +11,7 @@ inline constexpr int64_t kTaskElements = 1 << 13;
 inline constexpr int64_t kPiece = 1 << 16;               // of a long line: what one thread sorts at a time
 inline constexpr int64_t kBlock = 256;                   // keys that are read together
 inline constexpr int64_t kShort = 2 * ISA_VECTOR_BYTES;  // up to here, counting beats distributing
+inline constexpr int64_t kFew = 16;                      // first items that are found one by one
 inline constexpr int64_t kDigits = 256;
 
 // --- keys: the order of elements as the order of integers ----------------------------------------
@@ -222,6 +223,29 @@ void sort(const Call& c) {
   });
 }
 
+// The first k of n ≤ kShort items, in order: a pass for each over (key, index) as one number.
+void select_first(const Item<int32_t>* a, Item<int32_t>* b, int64_t n, int64_t k) {
+  int64_t number[kShort], least = INT64_MIN;
+  for (int64_t i = 0; i < n; ++i) number[i] = static_cast<int64_t>(a[i].key) * (int64_t{1} << 32) + a[i].index;
+  for (int64_t j = 0; j < k; ++j) {
+    int64_t next = INT64_MAX;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t candidate = number[i] >= least ? number[i] : INT64_MAX;
+      next = candidate < next ? candidate : next;
+    }
+    b[j] = {static_cast<int32_t>(next >> 32), static_cast<uint32_t>(next)};
+    least = next + 1;
+  }
+}
+
+// n items of which the first k are sorted; both arrays are written to, the result is one of them.
+template <class K>
+Item<K>* first_items(Item<K>* a, Item<K>* b, int64_t n, int64_t k) {
+  if constexpr (sizeof(K) == sizeof(int32_t))
+    if (k <= kFew && n <= kShort) return select_first(a, b, n, k), b;
+  return sort_items(a, b, n);
+}
+
 // The items that sorting would put first, sorted: those that may be among the first k wait in a buffer; whenever it is
 // full they are sorted and cut to k, and from then on only what comes before the k-th is let in.
 template <class K>
@@ -238,10 +262,13 @@ void topk_line(const Lines& s, int64_t index, const Line& line, int64_t k) {
     K any = 0;
     for (int64_t i = 0; i < n; ++i) any |= key[i] < bound;
     if (bounded && !any) continue;
-    for (int64_t i = 0; i < n; ++i) {
+    const int64_t free = bounded ? 0 : smaller(n, room - have);
+    for (int64_t i = 0; i < free; ++i) a[have + i] = {key[i], static_cast<std::make_unsigned_t<K>>(begin + i)};
+    have += free;
+    for (int64_t i = free; i < n; ++i) {
       if (bounded && key[i] >= bound) continue;
       if (have == room) {
-        Item<K>* sorted = sort_items(a, b, have);
+        Item<K>* sorted = first_items(a, b, have, k);
         if (sorted == b) b = a, a = sorted;
         have = k, bounded = true, bound = a[k - 1].key;
         if (key[i] >= bound) continue;
@@ -249,7 +276,7 @@ void topk_line(const Lines& s, int64_t index, const Line& line, int64_t k) {
       a[have++] = {key[i], static_cast<std::make_unsigned_t<K>>(begin + i)};
     }
   }
-  write_items(s, index, line.type, sort_items(a, b, have), k);
+  write_items(s, index, line.type, first_items(a, b, have, k), k);
 }
 void topk(const Call& c) {
   const int64_t axis = c.integer(0), k = c[1].shape[axis];
