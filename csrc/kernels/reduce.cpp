@@ -266,7 +266,8 @@ template <class T>
 
 void prod_backward(const Call& c) {
   const Operand results[] = {c[2], c[0]};  // dx, dy
-  const Reduction s = make_reduction(c[1], results, 2, c[0], true);
+  Reduction s = make_reduction(c[1], results, 2, c[0], true);
+  merge_dims(s.reduced, 2);  // x and dx: dy has no such dimensions
   const Dims& kept = s.kept;
   const bool side_by_side = kept.n && s.reduced.n == 1 && kept.stride[0][kept.n - 1] == 1 &&
                             kept.stride[1][kept.n - 1] == 1 && kept.stride[2][kept.n - 1] == 1;

@@ -6,6 +6,7 @@
 namespace pullback::ISA_NAMESPACE {
 namespace {
 
+inline constexpr int64_t kNarrow = 16;  // elements of a row of a part that are worth a call of memcpy
 inline constexpr int64_t kBatch = 256;  // rows whose places are worked out together
 
 template <class Word>
@@ -99,6 +100,28 @@ void cat_range(const OperandList& parts, const Operand& y, const int64_t* start,
     }
 }
 
+// Rows [begin, end) of y, where the parts' rows are a few elements: part by part.
+template <class Word>
+void cat_narrow(const OperandList& parts, const Operand& y, const int64_t* start, int64_t begin, int64_t end) {
+  const int64_t length = start[parts.count];
+  for (int k = 0; k < parts.count; ++k) {
+    const int64_t width = start[k + 1] - start[k];
+    const Word* from = parts[k].data<Word>();
+    Word* to = y.data<Word>() + start[k];
+    if (width == 1)
+      copy_columns(from, 1, to, length, begin, end);
+    else
+      for (int64_t row = begin; row < end; ++row) copy_columns(from + row * width, 1, to + row * length, 1, 0, width);
+  }
+}
+using NarrowFn = void (*)(const OperandList&, const Operand&, const int64_t*, int64_t, int64_t);
+NarrowFn narrow_of(int size) {
+  return size == 8   ? cat_narrow<uint64_t>
+         : size == 4 ? cat_narrow<uint32_t>
+         : size == 2 ? cat_narrow<uint16_t>
+                     : cat_narrow<uint8_t>;
+}
+
 void cat_rows(const OperandList& parts, const Operand& y, int64_t axis) {
   Scratch scratch;
   int64_t* start = scratch.take<int64_t>(parts.count + 1);
@@ -106,8 +129,13 @@ void cat_rows(const OperandList& parts, const Operand& y, int64_t axis) {
   for (int64_t d = 0; d < axis; ++d) rows *= y.shape[d];
   start[0] = 0;
   for (int k = 0; k < parts.count; ++k) start[k + 1] = start[k] + (rows ? parts[k].size() / rows : 0);
-  parallel_for(rows * start[parts.count], kPiece,
-               [&](int64_t begin, int64_t end) { cat_range(parts, y, start, begin, end); });
+  const int64_t length = start[parts.count];
+  if (length < parts.count * kNarrow) {
+    const NarrowFn f = narrow_of(item_size(y.dtype));
+    return parallel_for(rows, larger(1, kPiece / larger(1, length)),
+                        [&](int64_t begin, int64_t end) { f(parts, y, start, begin, end); });
+  }
+  parallel_for(rows * length, kPiece, [&](int64_t begin, int64_t end) { cat_range(parts, y, start, begin, end); });
 }
 
 void cat(const Call& c) {
