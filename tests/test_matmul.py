@@ -49,9 +49,14 @@ def layouts(m, n, dtype):
     yield "backwards", block.copy(), None
 
 
+OUTER = [(40, 1, 50), (50, 1, 1), (1, 1, 50), (1, 1, 1), (3, 1, 1500), (1500, 1, 3)]
+
+
 @by_isa
 @by_dtype
-@pytest.mark.parametrize("shape", [(2, 3, 4), (31, 17, 45), (16, 450, 33), (250, 20, 300), (1, 40, 50), (50, 40, 1)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 4), (31, 17, 45), (16, 450, 33), (250, 20, 300), (1, 40, 50), (50, 40, 1)] + OUTER
+)
 @pytest.mark.parametrize("alpha, beta", [(1, 0), (1, 1), (0.5, -2), (2, 0)])
 def test_result_in_any_layout_and_nothing_beside_it(isa, dtype, shape, alpha, beta):
     m, k, n = shape
@@ -88,6 +93,25 @@ def test_more_than_is_packed_or_summed_at_a_time(isa, shape):
         assert_close(c, 2 * product, 2 * scale, 4, f"{shape} added")
         multiply(a, b, c, bias, activation=1)
         assert_close(c, np.maximum(product + exact[2], 0), scale + abs(exact[2]), 4, f"{shape} finished")
+
+
+@by_isa
+@by_dtype
+@pytest.mark.parametrize("shape", [(1, 300_001, 1), (3, 70_000, 5), (1, 40_000, 2)])
+def test_few_long_sums(isa, dtype, shape):
+    """k is cut into parts; the columns of b are contiguous, and a single row of a need not be."""
+    m, k, n = shape
+    a, b, bias = normal(m, k, dtype=dtype), normal(n, k, dtype=dtype), normal(n, dtype=dtype)
+    exact = [x.astype(np.float64) for x in (a, b, bias)]
+    want = np.maximum(0.5 * (exact[0] @ exact[1].T) + exact[2], 0)
+    scale = 0.5 * (abs(exact[0]) @ abs(exact[1]).T) + abs(exact[2])
+    for rows in (a, np.repeat(a, 2, axis=1)[:, ::2]):
+        results = []
+        for number in (1, 2, 3, 4):
+            with instruction_set(isa), threads(number):
+                results.append(multiply(rows, b.T, np.full((m, n), np.nan, dtype), bias, alpha=0.5, activation=1))
+        assert_close(results[0], want, scale, 4, f"{shape}")
+        assert len({r.tobytes() for r in results}) == 1
 
 
 @pytest.mark.parametrize("of_bias", [(5,), (4, 5), (4, 1), (3, 1, 5), (3, 4, 5), (2, 1, 1, 1), ()])

@@ -64,7 +64,9 @@ void run(const Call& call) {
   join_rows(all);
   name_single_strides(all.first);
   if (p.n == 1 && !(p.m == 1 && p.b.row == 1)) transpose_products(all);
-  if (p.m == 1 && is_dots(p)) return run_dots(all);
+  if (is_outer(p)) return run_outer(all);
+  if (is_outer(transposed(p))) return transpose_products(all), run_outer(all);
+  if (p.m == 1 && is_dots(p) && !(p.k == 1 && is_row_sums(p))) return run_dots(all);
   if (is_row_sums(p)) return run_row_sums(all);
   if (cost_of_tiles(transposed(p)) <= cost_of_tiles(p)) transpose_products(all);
   const double tiles = cost_of_tiles(p);

@@ -8,6 +8,7 @@ namespace {
 
 inline constexpr int64_t kDotMost = 16;     // rows of a
 inline constexpr int64_t kDotBlock = 96;    // columns whose sums are finished together
+inline constexpr int64_t kLongParts = 64;   // of k, where sums are few and long
 inline constexpr int64_t kRowBlock = 1024;  // sums that stay in L1 while rows of b are added to them
 #if ISA_VECTOR_BYTES == 64
 inline constexpr int kDotRows = 4, kDotColumns = 6;  // 24 sums, a column of a and an element of b of 32 registers
@@ -35,12 +36,29 @@ void dot_tile(Matrix<const T> a, Matrix<const T> b, int64_t depth, T* sums) {
   unroll<rows>([&](auto i) { unroll<columns>([&](auto j) { sums[i * kDotBlock + j] = reduce_add(sum[i][j]); }); });
 }
 
+// The same of one row and one column, in four vectors side by side, since one would wait for its own last result.
+template <class T>
+void dot_one(Matrix<const T> a, Matrix<const T> b, int64_t depth, T* sums) {
+  using V = Vec<T>;
+  constexpr int64_t size = V::size;
+  V sum[4];
+  int64_t k = 0;
+  for (; k + 4 * size <= depth; k += 4 * size) {
+    unroll<4>([&](auto i) { sum[i] = fma(V::load(a.data + k + i * size), V::load(b.data + k + i * size), sum[i]); });
+  }
+  for_each_vec<T>(depth - k, [&](int64_t i, auto lanes) {
+    sum[0] = fma(V::load(a.data + k + i, lanes), V::load(b.data + k + i, lanes), sum[0]);
+  });
+  sums[0] = reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
 template <class T>
 using DotFn = void (*)(Matrix<const T> a, Matrix<const T> b, int64_t depth, T* sums);
 
 template <class T, int... tile>
 PB_INLINE DotFn<T> dot_function(int rows, int columns, std::integer_sequence<int, tile...>) {
-  static constexpr DotFn<T> table[] = {dot_tile<T, tile / kDotColumns + 1, tile % kDotColumns + 1>...};
+  static constexpr DotFn<T> table[] = {tile ? dot_tile<T, tile / kDotColumns + 1, tile % kDotColumns + 1>
+                                            : dot_one<T>...};
   return table[(rows - 1) * kDotColumns + columns - 1];
 }
 
@@ -70,22 +88,50 @@ bool is_dots(const Product<T>& p) {
   return p.b.row == 1 && (p.m == 1 || (p.a.col == 1 && p.m <= kDotMost));
 }
 
+// The same; a single row of a may have gaps.
+template <class T>
+void run_dot_piece(Product<T> p, int64_t begin, int64_t end) {
+  Scratch scratch;
+  if (p.a.col != 1) {
+    T* row = scratch.take<T>(p.k);
+    for (int64_t k = 0; k < p.k; ++k) row[k] = *p.a.at(0, k);
+    p.a = {row, 0, 1};
+  }
+  run_dot_columns(p, begin, end);
+}
+
+// Few sums of many terms: k is cut, and the parts' sums are added in order.
+template <class T>
+void run_long_dots(const Product<T>& p, int64_t parts) {
+  const int64_t count = p.m * p.n, depth = parts_of(parts_of(p.k, parts), kLine<T>) * kLine<T>;
+  Scratch scratch;
+  T* const sums = scratch.take<T>(parts * count);
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t k = smaller(p.k, part * depth);
+      Product<T> own = p;
+      own.k = smaller(depth, p.k - k);
+      own.a = p.a.from(0, k), own.b = p.b.from(k, 0), own.c = {sums + part * count, p.n, 1};
+      own.finish = {1, 0, Activation::none, false};
+      run_dot_piece(own, 0, p.n);
+    }
+  });
+  for (int64_t part = 1; part < parts; ++part)
+    for (int64_t i = 0; i < count; ++i) sums[i] += sums[part * count + i];
+  finish_rows<T>(p.finish, {sums, p.n, 1}, p.m, p.n, p.c, p.bias);
+}
+
 template <class T>
 void run_dots(const Batch<T>& all) {
   const Product<T>& first = all.first;
   const int64_t columns = larger(4 * kDotColumns, static_cast<int64_t>(kSmallWork / (first.m * (first.k + 1))));
   const int64_t pieces = parts_of(first.n, columns);
+  const auto parts = static_cast<int64_t>(first.work() / kSmallWork);
+  if (all.count() == 1 && pieces == 1 && parts > 1) return run_long_dots(first, smaller(parts, kLongParts));
   parallel_for(all.count() * pieces, pieces_at_a_time(first, pieces), [&](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece) {
-      Product<T> p = all[piece / pieces];
-      Scratch scratch;
-      if (p.a.col != 1) {
-        T* row = scratch.take<T>(p.k);
-        for (int64_t k = 0; k < p.k; ++k) row[k] = *p.a.at(0, k);
-        p.a = {row, 0, 1};
-      }
-      run_dot_columns(p, cut(p.n, pieces, piece % pieces), cut(p.n, pieces, piece % pieces + 1));
-    }
+    for (int64_t piece = begin; piece < end; ++piece)
+      run_dot_piece(all[piece / pieces], cut(first.n, pieces, piece % pieces),
+                    cut(first.n, pieces, piece % pieces + 1));
   });
 }
 
@@ -132,6 +178,45 @@ void run_row_sums(const Batch<T>& all) {
     for (int64_t piece = begin; piece < end; ++piece)
       run_row_sum_columns(all[piece / pieces], cut(first.n, pieces, piece % pieces),
                           cut(first.n, pieces, piece % pieces + 1));
+  });
+}
+
+// --- one column of a, one row of b: rows of c are multiples of that row ----------------------------------------------
+
+template <class T>
+bool is_outer(const Product<T>& p) {
+  return p.k == 1 && p.c.col == 1 && p.finish.keeps_sums() && p.finish.beta == T(0);
+}
+
+// c_ij = a_i b_j of rows [i, i_end) and columns [j, j_end).
+template <class T>
+void run_outer_block(const Product<T>& p, int64_t i, int64_t i_end, int64_t j, int64_t j_end) {
+  alignas(64) T gathered[kRowBlock];
+  const int64_t n = j_end - j;
+  const T* b = p.b.at(0, j);
+  if (p.b.col != 1) {
+    for (int64_t k = 0; k < n; ++k) gathered[k] = *p.b.at(0, j + k);
+    b = gathered;
+  }
+  for (; i < i_end; ++i) {
+    const Vec<T> a_i(*p.a.at(i, 0));
+    T* c = p.c.at(i, j);
+    for_each_vec<T>(n, [&](int64_t k, auto lanes) { (a_i * Vec<T>::load(b + k, lanes)).store(c + k, lanes); });
+  }
+}
+
+template <class T>
+void run_outer(const Batch<T>& all) {
+  const Product<T>& first = all.first;
+  const int64_t columns = parts_of(first.n, kRowBlock);
+  const int64_t rows = parts_of(first.m, larger(1, kSmallWork / smaller(first.n, kRowBlock)));
+  const int64_t pieces = rows * columns;
+  parallel_for(all.count() * pieces, pieces_at_a_time(first, pieces), [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t row = piece % pieces / columns, column = piece % columns;
+      run_outer_block(all[piece / pieces], cut(first.m, rows, row), cut(first.m, rows, row + 1),
+                      cut(first.n, columns, column), cut(first.n, columns, column + 1));
+    }
   });
 }
 

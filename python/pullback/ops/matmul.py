@@ -115,13 +115,26 @@ def pull_ops(dy: Tensor, a: Tensor, b: Tensor, wanted: tuple[bool, bool], alpha:
 # --- a b --------------------------------------------------------------------------------------------------------------
 
 
+def _scaled(dy: Any, x: Any, wanted: bool) -> Any:
+    """ȳ x for a single ȳ."""
+    if not wanted:
+        return None
+    out = cpu.empty(x.shape, x.dtype)
+    cpu.kernels.mul(x, dy, out)
+    return out
+
+
 def _matmul_pullback(node: Node, dy: Any) -> tuple[Any, Any]:
     a, b = node.saved
+    if a.ndim == 1 == b.ndim:
+        return _scaled(dy, b, node.needs(0)), _scaled(dy, a, node.needs(1))
     return pull(dy, a, b, (node.needs(0), node.needs(1)))
 
 
 def _matmul_ops(node: Node, dy: Tensor) -> tuple[Any, Any]:
     a, b = node.tensors()
+    if a.ndim == 1 == b.ndim:
+        return dy * b if node.needs(0) else None, dy * a if node.needs(1) else None
     return pull_ops(dy, a, b, (node.needs(0), node.needs(1)))
 
 
