@@ -355,6 +355,12 @@ def hardtanh_backward(dy: Array, y: Array, dx: Array, low: float | Array, high: 
 def heaviside(x: Array, values: Array, y: Array) -> None:
     """y = 0 for x < 0, values where x = 0, 1 for x > 0, 0 for NaN"""
 
+def huber_loss(x: Array, y: Array, loss: Array, reduction: int | Array, delta: float | Array) -> None:
+    """loss = reduce d² / 2 where |d| < delta, else delta (|d| − delta/2)"""
+
+def huber_loss_backward(dloss: Array, x: Array, y: Array, dx: Array, dy: Array | None = None, scale: float | Array = ..., delta: float | Array = ...) -> None:
+    """dx = scale dloss min(max(d, −delta), delta), dy = −dx"""
+
 def hypot(a: Array, b: Array, y: Array) -> None:
     """y = √(a² + b²)"""
 
@@ -384,6 +390,12 @@ def isnan(x: Array, y: Array) -> None:
 
 def kthvalue(x: Array, y: Array, index: Array, axis: int | Array, k: int | Array) -> None:
     """what stands at k, from 0 on, when the line is sorted; y and index have size 1 along the axis"""
+
+def l1_loss(x: Array, y: Array, loss: Array, reduction: int | Array) -> None:
+    """loss = reduce |d|"""
+
+def l1_loss_backward(dloss: Array, x: Array, y: Array, dx: Array, dy: Array | None = None, scale: float | Array = ...) -> None:
+    """dx = scale dloss sign d, dy = −dx; sign 0 = 0"""
 
 def le(a: Array, b: Array, y: Array) -> None:
     """y = a ≤ b"""
@@ -510,6 +522,12 @@ def mish(x: Array, y: Array) -> None:
 
 def mish_backward(dy: Array, x: Array, dx: Array) -> None:
     """dx = dy (w + x (1 − w²) σ(x)), w = tanh(ln(1 + eˣ))"""
+
+def mse_loss(x: Array, y: Array, loss: Array, reduction: int | Array) -> None:
+    """loss = reduce d²"""
+
+def mse_loss_backward(dloss: Array, x: Array, y: Array, dx: Array, dy: Array | None = None, scale: float | Array = ...) -> None:
+    """dx = scale dloss 2d, dy = −dx"""
 
 def mul(a: Array, b: Array, y: Array) -> None:
     """y = a b (bool: and)"""
@@ -648,6 +666,12 @@ def sinh(x: Array, y: Array) -> None:
 
 def sinh_backward(dy: Array, x: Array, dx: Array) -> None:
     """dx = dy cosh x"""
+
+def smooth_l1_loss(x: Array, y: Array, loss: Array, reduction: int | Array, beta: float | Array) -> None:
+    """loss = reduce d² / 2 beta where |d| < beta, else |d| − beta/2"""
+
+def smooth_l1_loss_backward(dloss: Array, x: Array, y: Array, dx: Array, dy: Array | None = None, scale: float | Array = ..., beta: float | Array = ...) -> None:
+    """dx = scale dloss min(max(d, −beta), beta) / beta, dy = −dx"""
 
 def softmax(x: Array, y: Array, axis: int | Array) -> None:
     """y_k = e^(x_k − m) / Σ_j e^(x_j − m), m = max x"""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness import Case
-from pullback.ops import loss
+from harness import LAYOUTS, Case
+from pullback import ops
 
 SHAPES = ((1,), (5,), (16,), (17,), (3, 5), (2, 3, 4), (7, 41), (1, 2049))
+DIFFERENCES = {"shapes": (*SHAPES, (), (33, 1031)), "layouts": LAYOUTS}  # of kernels: pieces, layouts
 PAIRS = ((1, 3), (2, 4), (5, 3), (3, 17), (40, 41))
 
 
@@ -23,7 +24,7 @@ def _spread(dy, terms, reduction):
 def _cases(name, inputs, terms, derivatives, size=None, reductions=("none", "mean", "sum"), keywords=None, **options):
     """One case a reduction. derivatives(*arrays): ∂terms/∂input of each input, None where it has none, along a last
     dimension that `terms` sums over where there is one; size(*arrays): Σ |what terms add up|, by default |terms|."""
-    function = getattr(loss, name)
+    function = getattr(ops, name)
     keywords = keywords or {}
 
     def make(reduction):
@@ -52,7 +53,7 @@ def _cases(name, inputs, terms, derivatives, size=None, reductions=("none", "mea
             scale=lambda *arrays: _reduced((size or (lambda *a: np.abs(terms(*a))))(*arrays), reduction),
             vjp_scale=vjp_scale,
             shapes=options.get("shapes", SHAPES),
-            layouts=("contiguous", "strided") if reduction == "none" else ("contiguous",),
+            layouts=options.get("layouts", ("contiguous", "strided") if reduction == "none" else ("contiguous",)),
             ulps=16,
             vjp_ulps=32,
             torch=f"torch.nn.functional.{name}(a, b{', c' if options.get('three') else ''}{written}, "
@@ -190,14 +191,21 @@ def _ones(*arrays):
 
 
 CASES = [
-    *_cases("mse_loss", _two, lambda x, y: (x - y) ** 2, lambda x, y: [2 * (x - y), 2 * (y - x)]),
-    *_cases("l1_loss", _apart(0.5), lambda x, y: np.abs(x - y), lambda x, y: [np.sign(x - y), np.sign(y - x)]),
+    *_cases("mse_loss", _two, lambda x, y: (x - y) ** 2, lambda x, y: [2 * (x - y), 2 * (y - x)], **DIFFERENCES),
+    *_cases(
+        "l1_loss",
+        _apart(0.5),
+        lambda x, y: np.abs(x - y),
+        lambda x, y: [np.sign(x - y), np.sign(y - x)],
+        **DIFFERENCES,
+    ),
     *_cases(
         "smooth_l1_loss",
         _apart(0.7),
         lambda x, y: _huber(x, y, 0.7) / 0.7,
         lambda x, y: [_huber_slope(x, y, 0.7) / 0.7, _huber_slope(y, x, 0.7) / 0.7],
         keywords={"beta": 0.7},
+        **DIFFERENCES,
     ),
     *_cases(
         "huber_loss",
@@ -205,6 +213,7 @@ CASES = [
         lambda x, y: _huber(x, y, 0.7),
         lambda x, y: [_huber_slope(x, y, 0.7), _huber_slope(y, x, 0.7)],
         keywords={"delta": 0.7},
+        **DIFFERENCES,
     ),
     *_cases(
         "binary_cross_entropy",

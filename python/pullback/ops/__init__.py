@@ -15,6 +15,7 @@ from pullback.ops.index import *
 from pullback.ops.join import *
 from pullback.ops.linear import *
 from pullback.ops.loss import *
+from pullback.ops.margin_loss import *
 from pullback.ops.masked import *
 from pullback.ops.matmul import *
 from pullback.ops.moments import *

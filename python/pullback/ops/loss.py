@@ -1,5 +1,6 @@
-"""Loss functions, elementwise ℓ(x, y) and then their mean, their sum, or each: written in ops, so that the tape has
-their pullbacks. Cross-entropy and negative log-likelihood have kernels of their own, in `ops/cross_entropy.py`.
+"""Loss functions, elementwise ℓ(x, y) and then their mean, their sum, or each. Those of the difference x − y have kernels,
+csrc/kernels/loss.cpp, which reduce in the same pass; the others are written in ops, so that the tape has their
+pullbacks. Cross-entropy and negative log-likelihood are in `ops/cross_entropy.py`.
 
 `size_average` and `reduce` are PyTorch's old words for `reduction`; they keep their places in the argument lists.
 Every function raises ValueError for an unknown reduction. Seed 001, section on losses; formulas are PyTorch's.
@@ -9,30 +10,29 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from pullback import _tape
+from pullback._backend import cpu
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor
-from pullback.ops._broadcast import check_tensor
+from pullback.ops._broadcast import broadcast_shapes, check_tensor, promote, sum_array_to, sum_to
+from pullback.ops._elementwise import check_floating, empty_as, gradient_like
 from pullback.ops.activation import logsigmoid
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
-    "cosine_embedding_loss",
     "gaussian_nll_loss",
-    "hinge_embedding_loss",
     "huber_loss",
     "kl_div",
     "l1_loss",
-    "margin_ranking_loss",
     "mse_loss",
-    "pairwise_distance",
     "poisson_nll_loss",
     "smooth_l1_loss",
-    "soft_margin_loss",
-    "triplet_margin_loss",
 ]
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -55,11 +55,11 @@ def choose_reduction(
     return reduction
 
 
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
+def reduced(loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
 
 
-def _check(op: str, **tensors: Any) -> None:
+def check_tensors(op: str, **tensors: Any) -> None:
     for name, t in tensors.items():
         check_tensor(op, t, name)
 
@@ -82,15 +82,67 @@ def _same_shape(op: str, input: Tensor, target: Tensor, name: str = "target") ->
 def _weighted(op: str, loss: Tensor, weight: Tensor | None, reduction: str, normalize: bool) -> Tensor:
     """Σ wℓ / Σ w for the mean where `normalize`, else the mean of wℓ."""
     if weight is None:
-        return _reduced(loss, reduction)
-    _check(op, weight=weight)
+        return reduced(loss, reduction)
+    check_tensors(op, weight=weight)
     _same_shape(op, loss, weight, "weight")
     if reduction == "mean" and normalize:
         return (loss * weight).sum() / weight.sum()
-    return _reduced(loss * weight, reduction)
+    return reduced(loss * weight, reduction)
 
 
 # --- differences ------------------------------------------------------------------------------------------------------
+
+
+def _pullback(node: Node, dy: Any) -> list[Any]:
+    """x̄ = ȳ ℓ'(x − y) and ȳ's own is −x̄, ℓ being even; both divided by their number for the mean."""
+    x, y = node.saved
+    shape, scale, *scalars = node.args
+    both = node.needs(0) and node.needs(1)
+    dx = gradient_like(node, dy) if dy.shape == shape else cpu.empty(shape, x.dtype)
+    negated = cpu.empty(shape, x.dtype) if both else None
+    a, b = (x, y) if node.needs(0) else (y, x)
+    getattr(cpu.kernels, f"{node.rule.name}_backward")(dy, a, b, dx, negated, scale, *scalars)
+    gradients = (dx, negated) if both else (dx, dx)
+    return [sum_array_to(g, t.shape) if node.needs(i) else None for i, (g, t) in enumerate(zip(gradients, (x, y)))]
+
+
+def _in_ops(slope: Callable[..., Tensor]) -> Callable[[Node, Tensor], list[Any]]:
+    """The same in ops, with ℓ' = slope."""
+
+    def pull(node: Node, dy: Tensor) -> list[Any]:
+        x, y = node.tensors()
+        _, scale, *scalars = node.args
+        dx = dy * scale * slope(x - y, *scalars)
+        return [
+            sum_to(dx, tuple(x.shape)) if node.needs(0) else None,
+            sum_to(-dx, tuple(y.shape)) if node.needs(1) else None,
+        ]
+
+    return pull
+
+
+_MSE = Rule("mse_loss", _pullback, _in_ops(lambda d: 2 * d))
+_L1 = Rule("l1_loss", _pullback, _in_ops(lambda d: d.sign()))
+_SMOOTH_L1 = Rule("smooth_l1_loss", _pullback, _in_ops(lambda d, beta: d.clamp(-beta, beta) / beta))
+_HUBER = Rule("huber_loss", _pullback, _in_ops(lambda d, delta: d.clamp(-delta, delta)))
+
+
+def _of_difference(rule: Rule, input: Tensor, target: Tensor, reduction: str, *scalars: float) -> Tensor:
+    """One of the four, reduced in the pass that computes it. RuntimeError where neither is of a floating-point type."""
+    x, y = promote(rule.name, input, target)
+    check_floating(rule.name, x)
+    a, b = x._array, y._array
+    shape = a.shape
+    if shape != b.shape:
+        shape = broadcast_shapes(rule.name, shape, b.shape)
+        a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
+    if reduction == "none":
+        loss = empty_as(a) if shape == x._array.shape else cpu.empty(shape, a.dtype)
+    else:
+        loss = cpu.empty((), a.dtype)
+    getattr(cpu.kernels, rule.name)(a, b, loss, REDUCTIONS.index(reduction), *scalars)
+    scale = 1.0 / max(a.size, 1) if reduction == "mean" else 1.0
+    return record(rule, loss, (x, y), (x, y), (shape, scale, *scalars))
 
 
 def mse_loss(
@@ -103,9 +155,11 @@ def mse_loss(
 ) -> Tensor:
     """(x − y)²; with a weight, the mean is Σ w (x − y)² / Σ w."""
     reduction = choose_reduction("mse_loss", reduction, size_average, reduce)
-    _check("mse_loss", input=input, target=target)
+    check_tensors("mse_loss", input=input, target=target)
     _warn_shapes("mse_loss", input, target)
-    return _weighted("mse_loss", (input - target).square(), weight, reduction, normalize=True)
+    if weight is None:
+        return _of_difference(_MSE, input, target, reduction)
+    return _weighted("mse_loss", _of_difference(_MSE, input, target, "none"), weight, reduction, normalize=True)
 
 
 def l1_loss(
@@ -118,16 +172,13 @@ def l1_loss(
 ) -> Tensor:
     """|x − y|, whose derivative at 0 is 0; with a weight, the mean is Σ w |x − y| / Σ w."""
     reduction = choose_reduction("l1_loss", reduction, size_average, reduce)
-    _check("l1_loss", input=input, target=target)
+    check_tensors("l1_loss", input=input, target=target)
     _warn_shapes("l1_loss", input, target)
-    return _weighted("l1_loss", (input - target).abs(), weight, reduction, normalize=True)
-
-
-def _huber(input: Tensor, target: Tensor, delta: float) -> Tensor:
-    """c (d − c/2) with d = x − y and c = d clipped to ±δ, so that the derivative is c."""
-    d = input - target
-    c = d.clamp(-delta, delta)
-    return c * (d - 0.5 * c)
+    if not (input.dtype.is_floating_point or target.dtype.is_floating_point):
+        return _weighted("l1_loss", (input - target).abs(), weight, reduction, normalize=True)
+    if weight is None:
+        return _of_difference(_L1, input, target, reduction)
+    return _weighted("l1_loss", _of_difference(_L1, input, target, "none"), weight, reduction, normalize=True)
 
 
 def smooth_l1_loss(
@@ -140,12 +191,13 @@ def smooth_l1_loss(
 ) -> Tensor:
     """(x − y)² / 2β where |x − y| < β, else |x − y| − β/2; |x − y| for β = 0. ValueError for β < 0."""
     reduction = choose_reduction("smooth_l1_loss", reduction, size_average, reduce)
-    _check("smooth_l1_loss", input=input, target=target)
+    check_tensors("smooth_l1_loss", input=input, target=target)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta expects a number ≥ 0, got {beta}")
     _warn_shapes("smooth_l1_loss", input, target)
-    loss = (input - target).abs() if beta == 0 else _huber(input, target, beta) / beta
-    return _reduced(loss, reduction)
+    if beta == 0:
+        return _of_difference(_L1, input, target, reduction)
+    return _of_difference(_SMOOTH_L1, input, target, reduction, float(beta))
 
 
 def huber_loss(
@@ -157,11 +209,14 @@ def huber_loss(
 ) -> Tensor:
     """(x − y)² / 2 where |x − y| < δ, else δ (|x − y| − δ/2). ValueError for δ ≤ 0."""
     reduction = choose_reduction("huber_loss", reduction)
-    _check("huber_loss", input=input, target=target)
+    check_tensors("huber_loss", input=input, target=target)
     if not delta > 0:
         raise ValueError(f"huber_loss: delta expects a positive number, got {delta}")
     _warn_shapes("huber_loss", input, target)
-    return _weighted("huber_loss", _huber(input, target, delta), weight, reduction, normalize=False)
+    if weight is None:
+        return _of_difference(_HUBER, input, target, reduction, float(delta))
+    loss = _of_difference(_HUBER, input, target, "none", float(delta))
+    return _weighted("huber_loss", loss, weight, reduction, normalize=False)
 
 
 # --- binary cross-entropy ---------------------------------------------------------------------------------------------
@@ -197,7 +252,7 @@ def binary_cross_entropy(
     for p outside of [0, 1]."""
     op = "binary_cross_entropy"
     reduction = choose_reduction(op, reduction, size_average, reduce)
-    _check(op, input=input, target=target)
+    check_tensors(op, input=input, target=target)
     _same_shape(op, input, target)
     with _tape.no_grad():
         p, y = input.detach(), target.detach()
@@ -208,7 +263,7 @@ def binary_cross_entropy(
             )
         value = -(y * _log(p) + (1 - y) * _log(1 - p))
     loss = record(_BCE, value._array, (input, target), (input, target))
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(loss if weight is None else loss * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -226,13 +281,13 @@ def binary_cross_entropy_with_logits(
     """
     op = "binary_cross_entropy_with_logits"
     reduction = choose_reduction(op, reduction, size_average, reduce)
-    _check(op, input=input, target=target)
+    check_tensors(op, input=input, target=target)
     _same_shape(op, input, target)
     log_p = logsigmoid(input)
     if pos_weight is not None:
         log_p = (1 + (pos_weight - 1) * target) * log_p
     loss = (1 - target) * input - log_p
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(loss if weight is None else loss * weight, reduction)
 
 
 # --- likelihoods ------------------------------------------------------------------------------------------------------
@@ -257,7 +312,7 @@ def kl_div(
     divergence.
     """
     reduction = choose_reduction("kl_div", reduction, size_average, reduce, (*REDUCTIONS, "batchmean"))
-    _check("kl_div", input=input, target=target)
+    check_tensors("kl_div", input=input, target=target)
     if reduction == "mean" and size_average is None and reduce is None:
         warnings.warn(
             "kl_div: reduction='mean' divides by the number of elements; 'batchmean' gives the divergence",
@@ -266,7 +321,7 @@ def kl_div(
     loss = target.exp() * (target - input) if log_target else _x_log_x(target) - target * input
     if reduction == "batchmean":
         return loss.sum() / input.shape[0] if input.ndim else loss.sum()
-    return _reduced(loss, reduction)
+    return reduced(loss, reduction)
 
 
 def poisson_nll_loss(
@@ -281,7 +336,7 @@ def poisson_nll_loss(
 ) -> Tensor:
     """eˣ − y x, or x − y ln(x + eps) without `log_input`; `full` adds y ln y − y + ln(2πy)/2 where y > 1."""
     reduction = choose_reduction("poisson_nll_loss", reduction, size_average, reduce)
-    _check("poisson_nll_loss", input=input, target=target)
+    check_tensors("poisson_nll_loss", input=input, target=target)
     if not target.dtype.is_floating_point:
         target = target.to(input.dtype)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
@@ -289,7 +344,7 @@ def poisson_nll_loss(
         y = target.masked_fill(target <= 1, 1)
         stirling = y * y.log() - y + 0.5 * (2 * math.pi * y).log()
         loss = loss + stirling.masked_fill(target <= 1, 0)
-    return _reduced(loss, reduction)
+    return reduced(loss, reduction)
 
 
 def gaussian_nll_loss(
@@ -307,14 +362,14 @@ def gaussian_nll_loss(
     """
     op = "gaussian_nll_loss"
     reduction = choose_reduction(op, reduction)
-    _check(op, input=input, target=target)
+    check_tensors(op, input=input, target=target)
     variance: Tensor = _variance(op, var, input)
     with _tape.no_grad():
         variance.clamp_(min=eps)
     loss = 0.5 * (variance.log() + (input - target).square() / variance)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
-    return _reduced(loss, reduction)
+    return reduced(loss, reduction)
 
 
 def _variance(op: str, var: Any, input: Tensor) -> Any:
@@ -323,7 +378,7 @@ def _variance(op: str, var: Any, input: Tensor) -> Any:
 
     if isinstance(var, (int, float)):
         var = full_like(input, float(var))
-    _check(op, var=var)
+    check_tensors(op, var=var)
     if var.numel() and var.detach().min().item() < 0:
         raise ValueError(f"{op}: var expects numbers ≥ 0, got {var.detach().min().item():g}")
     if var.shape != input.shape:
@@ -333,118 +388,3 @@ def _variance(op: str, var: Any, input: Tensor) -> Any:
         if input.ndim != var.ndim or stretched != [1]:
             raise ValueError(f"{op}: var expects a shape that fits {list(input.shape)}, got {list(var.shape)}")
     return var.clone()
-
-
-# --- margins ----------------------------------------------------------------------------------------------------------
-
-
-def hinge_embedding_loss(
-    input: Tensor,
-    target: Tensor,
-    margin: float = 1.0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """x where y = 1, max(0, margin − x) where y = −1."""
-    reduction = choose_reduction("hinge_embedding_loss", reduction, size_average, reduce)
-    _check("hinge_embedding_loss", input=input, target=target)
-    near = input.masked_fill(target == -1, 0)
-    far = (margin - input).clamp(min=0).masked_fill(target == 1, 0)
-    return _reduced(near + far, reduction)
-
-
-def margin_ranking_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """max(0, −y (x₁ − x₂) + margin) with y = ±1. RuntimeError for different numbers of dimensions."""
-    op = "margin_ranking_loss"
-    reduction = choose_reduction(op, reduction, size_average, reduce)
-    _check(op, input1=input1, input2=input2, target=target)
-    if not input1.ndim == input2.ndim == target.ndim:
-        shapes = ", ".join(str(list(t.shape)) for t in (input1, input2, target))
-        raise RuntimeError(f"{op}: inputs and target expect the same number of dimensions, got {shapes}")
-    return _reduced((margin - target * (input1 - input2)).clamp(min=0), reduction)
-
-
-def cosine_embedding_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """1 − cos(x₁, x₂) where y = 1, max(0, cos(x₁, x₂) − margin) where y = −1; x [N, D] and y [N], or x [D] and y [].
-
-    cos = Σ x₁x₂ / √((Σ x₁² + ε)(Σ x₂² + ε)), ε = 1e−12.
-    """
-    op = "cosine_embedding_loss"
-    reduction = choose_reduction(op, reduction, size_average, reduce)
-    _check(op, input1=input1, input2=input2, target=target)
-    if target.ndim > 1 or not input1.ndim == input2.ndim == target.ndim + 1:
-        shapes = ", ".join(str(list(t.shape)) for t in (input1, input2, target))
-        raise RuntimeError(f"{op}: expected inputs [N, D] and target [N], or [D] and [], got {shapes}")
-    lengths = (input1.square().sum(-1) + 1e-12) * (input2.square().sum(-1) + 1e-12)
-    cos = (input1 * input2).sum(-1) / lengths.sqrt()
-    near = (1 - cos).masked_fill(target != 1, 0)
-    far = (cos - margin).clamp(min=0).masked_fill(target != -1, 0)
-    return _reduced(near + far, reduction)
-
-
-def soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """ln(1 + e^(−y x)) with y = ±1."""
-    reduction = choose_reduction("soft_margin_loss", reduction, size_average, reduce)
-    _check("soft_margin_loss", input=input, target=target)
-    return _reduced(-logsigmoid(target * input), reduction)
-
-
-def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    """‖x₁ − x₂ + eps‖_p along the last dimension, 0 < p < ∞."""
-    _check("pairwise_distance", x1=x1, x2=x2)
-    if not 0 < p < math.inf:
-        raise ValueError(f"pairwise_distance: p expects a positive finite number, got {p}")
-    d = x1 - x2 + eps
-    if p == 2:
-        return d.square().sum(-1, keepdim=keepdim).sqrt()
-    return d.abs().pow(p).sum(-1, keepdim=keepdim).pow(1 / p)
-
-
-def triplet_margin_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    margin: float = 1.0,
-    p: float = 2.0,
-    eps: float = 1e-6,
-    swap: bool = False,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """max(0, d(a, p) − d(a, n) + margin), d the `pairwise_distance`; `swap` takes min(d(a, n), d(p, n)) for d(a, n).
-
-    ValueError for a margin ≤ 0.
-    """
-    op = "triplet_margin_loss"
-    reduction = choose_reduction(op, reduction, size_average, reduce)
-    _check(op, anchor=anchor, positive=positive, negative=negative)
-    if margin <= 0:
-        raise ValueError(f"{op}: margin expects a positive number, got {margin}")
-    far = pairwise_distance(anchor, negative, p, eps)
-    if swap:
-        far = far.minimum(pairwise_distance(positive, negative, p, eps))
-    return _reduced((pairwise_distance(anchor, positive, p, eps) - far + margin).clamp(min=0), reduction)
