@@ -231,6 +231,11 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     order = normalize_dims("permute", sizes("permute", dims), n, "dims")
     if len(order) != n:
         raise RuntimeError(f"permute: dims expects {n} dimensions for shape {list(input.shape)}, got {list(order)}")
+    return permuted(input, order)
+
+
+def permuted(input: Tensor, order: tuple[int, ...]) -> Tensor:
+    """`permute` by an order that is known to be one."""
     return make_view(_PERMUTE, input._array.transpose(order), input, (order,))
 
 
@@ -242,7 +247,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     order = list(range(n))
     if n:
         order[a], order[b] = b, a
-    return make_view(_PERMUTE, input._array.transpose(order), input, (tuple(order),))
+    return permuted(input, tuple(order))
 
 
 swapaxes = swapdims = transpose
