@@ -16,12 +16,13 @@ from pullback import _dtype
 from pullback._tensor import Tensor, method
 from pullback.ops import create, view
 from pullback.ops._broadcast import Number, scalar_tensor
-from pullback.ops.index import ASSIGN, Shape, check_values, index_at, put_at_
+from pullback.ops.index import ASSIGN, Shape, check_values, common_shape, index_at, put_at_
 from pullback.ops.masked import nonzero
 
 __all__: list[str] = []  # methods only
 
 _BASIC = frozenset([int, slice, type(None), type(Ellipsis)])
+_ALL = slice(None)
 
 
 def _as_part(part: Any) -> Any:
@@ -72,6 +73,21 @@ def _parse(x: Tensor, key: Any) -> list[Any]:
     return parts
 
 
+def _plain(x: Tensor, parts: tuple[Any, ...]) -> list[Tensor | None] | None:
+    """What `_split` finds for a key of int64 tensors and whole slices only, sooner; None for any other key."""
+    advanced: list[Tensor | None] = []
+    for p in parts:
+        if isinstance(p, Tensor):
+            if p.dtype is not _dtype.int64 or not p._array.ndim:
+                return None
+            advanced.append(p)
+        elif type(p) is slice and p == _ALL:
+            advanced.append(None)
+        else:
+            return None
+    return advanced if len(advanced) <= x._array.ndim else None
+
+
 def _split(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor | None]]:
     """The view that the basic parts give, and for each of its dimensions the tensor that indexes it, or None (a mask of
     several dimensions is followed by as many empty places)."""
@@ -108,10 +124,10 @@ def places(op: str, x: Tensor, advanced: list[Tensor | None]) -> tuple[list[Tens
             indices += nonzero(a, as_tuple=True)
             dims += range(d, d + a.ndim)
         else:
-            indices.append(a.to(_dtype.int64))
+            indices.append(a if a.dtype is _dtype.int64 else a.to(_dtype.int64))
             dims.append(d)
     try:
-        np.broadcast_shapes(*[i.shape for i in indices])
+        common_shape(indices)
     except ValueError:
         shapes = ", ".join(str(list(i.shape)) for i in indices)
         raise IndexError(f"{op}: the shapes of the indices do not broadcast: {shapes}") from None
@@ -153,9 +169,13 @@ def getitem(self: Tensor, key: Any) -> Tensor:
             return view.slice_view(self, parts)
         except IndexError:
             _parse(self, key)  # says in our words what is wrong
-    base, advanced = _split(self, key)
-    if all(a is None for a in advanced):
-        return base
+    base, plain = self, _plain(self, parts)
+    if plain is None:
+        base, advanced = _split(self, key)
+        if all(a is None for a in advanced):
+            return base
+    else:
+        advanced = plain
     indices, dims, at = places("getitem", base, advanced)
     return index_at(base, indices, dims, at, True)
 
@@ -186,7 +206,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         target.masked_fill_(mask.reshape((*mask.shape, *[1] * (target.ndim - d - mask.ndim))), v)
         return
     indices, dims, at = places("setitem", target, advanced)
-    lead = np.broadcast_shapes(*[i.shape for i in indices])
+    lead = common_shape(indices)
     put_at_(target, indices, dims, at, True, _squeezed(v, target.ndim - len(dims) + len(lead)), ASSIGN)
 
 

@@ -51,6 +51,13 @@ def zeros_array(shape: Shape, dtype: Any) -> Any:
 # --- several dimensions at once ---------------------------------------------------------------------------------------
 
 
+def common_shape(indices: list[Tensor]) -> Shape:
+    """The shape that the indices broadcast to; ValueError where they do not."""
+    shapes = [i._array.shape for i in indices]
+    first: Shape = shapes[0]
+    return first if shapes.count(first) == len(shapes) else np.broadcast_shapes(*shapes)
+
+
 class Places:
     """Which elements several index tensors of one shape B name: `dims` are the dimensions that they point into, and B
     stands at dimension `at` of the result, the other dimensions around it. With `wrap`, −1 is the last index."""
@@ -59,7 +66,7 @@ class Places:
 
     def __init__(self, shape: Shape, indices: list[Tensor], dims: Shape, at: int, wrap: bool) -> None:
         arrays = [i._array for i in indices]
-        lead = arrays[0].shape if len(arrays) == 1 else np.broadcast_shapes(*[a.shape for a in arrays])
+        lead = common_shape(indices)
         rest = [n for d, n in enumerate(shape) if d not in dims]
         self.indices = [a if a.shape == lead else np.broadcast_to(a, lead) for a in arrays]
         self.ndim = len(lead)
@@ -68,7 +75,7 @@ class Places:
 
     def leading(self, x: Any) -> Any:
         """x with the dimensions that are pointed into in front."""
-        if self.dims == (0,):
+        if self.dims[-1] == len(self.dims) - 1:
             return x
         return x.transpose((*self.dims, *[d for d in range(x.ndim) if d not in self.dims]))
 
