@@ -100,10 +100,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     check_tensors("pairwise_distance", x1=x1, x2=x2)
     if not 0 < p < math.inf:
         raise ValueError(f"pairwise_distance: p expects a positive finite number, got {p}")
-    d = x1 - x2 + eps
-    if p == 2:
-        return d.square().sum(-1, keepdim=keepdim).sqrt()
-    return d.abs().pow(p).sum(-1, keepdim=keepdim).pow(1 / p)
+    return (x1 - x2 + eps).norm(p, dim=-1, keepdim=keepdim)
 
 
 def triplet_margin_loss(
