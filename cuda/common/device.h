@@ -4,6 +4,8 @@
 #pragma once
 #include <math.h>
 
+#include <type_traits>
+
 #include "runtime/record.h"
 #include "runtime/signature.h"
 
@@ -37,7 +39,17 @@ PB_DEVICE void sync_block() { __syncthreads(); }
 // What lane `from` of the warp holds; every lane has to ask.
 template <class T>
 PB_DEVICE T shuffle(T value, int from) {
-  return __shfl_sync(0xffffffffu, value, from);
+  if constexpr (std::is_arithmetic_v<T>) {
+    return __shfl_sync(0xffffffffu, value, from);
+  } else {
+    constexpr int n = sizeof(T) / sizeof(int);
+    static_assert(sizeof(T) % sizeof(int) == 0);
+    int words[n];
+    memcpy(words, &value, sizeof(T));
+    for (int i = 0; i < n; ++i) words[i] = __shfl_sync(0xffffffffu, words[i], from);
+    memcpy(&value, words, sizeof(T));
+    return value;
+  }
 }
 
 // n elements that the threads of a block share. Two pieces of one type and size in one kernel differ in their tag.
@@ -60,11 +72,10 @@ PB_DEVICE void sync_block(emulate::Site site = emulate::Site::current()) { emula
 
 template <class T>
 PB_DEVICE T shuffle(T value, int from, emulate::Site site = emulate::Site::current()) {
-  static_assert(sizeof(T) <= sizeof(uint64_t));
-  uint64_t bits = 0;
-  __builtin_memcpy(&bits, &value, sizeof(T));
-  bits = emulate::shuffle(bits, from, site);
-  __builtin_memcpy(&value, &bits, sizeof(T));
+  uint64_t words[(sizeof(T) + 7) / 8] = {};
+  __builtin_memcpy(words, &value, sizeof(T));
+  for (uint64_t& word : words) word = emulate::shuffle(word, from, site);
+  __builtin_memcpy(&value, words, sizeof(T));
   return value;
 }
 

@@ -1,0 +1,204 @@
+// What a reduction computes: State start(), take(state, term, its place), join(states), put(state, terms, results…).
+#pragma once
+#include "common/scalar.h"
+
+namespace pullback::cuda {
+namespace {
+
+template <class T>
+PB_INLINE constexpr T lowest() {
+  if constexpr (is_float<T>) return -static_cast<T>(__builtin_inf());
+  return INT64_MIN;
+}
+template <class T>
+PB_INLINE constexpr T highest() {
+  if constexpr (is_float<T>) return static_cast<T>(__builtin_inf());
+  return INT64_MAX;
+}
+
+struct Add {
+  template <class T>
+  PB_DEVICE static T start() {
+    return 0;
+  }
+  template <class T>
+  PB_DEVICE static T join(T a, T b) {
+    return a + b;
+  }
+  template <class T>
+  PB_DEVICE static T map(T x) {
+    return x;
+  }
+  template <class T>
+  PB_DEVICE static T finish(T a, int64_t) {
+    return a;
+  }
+};
+struct Mean : Add {
+  template <class T>
+  PB_DEVICE static T finish(T a, int64_t terms) {
+    return a / static_cast<T>(terms);
+  }
+};
+struct Norm1 : Add {
+  template <class T>
+  PB_DEVICE static T map(T x) {
+    return abs(x);
+  }
+};
+struct Norm2 : Add {
+  template <class T>
+  PB_DEVICE static T map(T x) {
+    return x * x;
+  }
+  template <class T>
+  PB_DEVICE static T finish(T a, int64_t) {
+    return sqrt(a);
+  }
+};
+struct Multiply : Add {
+  template <class T>
+  PB_DEVICE static T start() {
+    return 1;
+  }
+  template <class T>
+  PB_DEVICE static T join(T a, T b) {
+    return a * b;
+  }
+};
+struct Max : Add {
+  template <class T>
+  PB_DEVICE static T start() {
+    return lowest<T>();
+  }
+  template <class T>
+  PB_DEVICE static T join(T a, T b) {
+    return max(a, b);
+  }
+  template <class T>
+  PB_DEVICE static bool better(T a, T b) {
+    return a > b;
+  }
+};
+struct Min : Add {
+  template <class T>
+  PB_DEVICE static T start() {
+    return highest<T>();
+  }
+  template <class T>
+  PB_DEVICE static T join(T a, T b) {
+    return min(a, b);
+  }
+  template <class T>
+  PB_DEVICE static bool better(T a, T b) {
+    return a < b;
+  }
+};
+
+template <class T, class Op>
+struct Fold {
+  using State = T;
+  PB_DEVICE State start() const { return Op::template start<T>(); }
+  template <class X>
+  PB_DEVICE void take(State& s, X x, int64_t) const {
+    s = Op::join(s, Op::map(static_cast<T>(x)));
+  }
+  PB_DEVICE State join(State a, State b) const { return Op::join(a, b); }
+  template <class Y>
+  PB_DEVICE void put(State s, int64_t terms, Y* y, Y*) const {
+    *y = static_cast<Y>(Op::finish(s, terms));
+  }
+};
+
+// (Σ |x|^p)^(1/p)
+template <class T>
+struct NormP {
+  using State = T;
+  T p;
+  PB_DEVICE State start() const { return 0; }
+  PB_DEVICE void take(State& s, T x, int64_t) const { s += pow(abs(x), p); }
+  PB_DEVICE State join(State a, State b) const { return a + b; }
+  PB_DEVICE void put(State s, int64_t, T* y, T*) const { *y = pow(s, 1 / p); }
+};
+
+// Σ [x ≠ 0], and what follows from it
+enum class Count { number, all, any };
+template <Count wanted>
+struct CountNonzero {
+  using State = int64_t;
+  PB_DEVICE State start() const { return 0; }
+  template <class X>
+  PB_DEVICE void take(State& s, X x, int64_t) const {
+    s += x != X(0);
+  }
+  PB_DEVICE State join(State a, State b) const { return a + b; }
+  template <class Y>
+  PB_DEVICE void put(State s, int64_t terms, Y* y, Y*) const {
+    *y = static_cast<Y>(wanted == Count::number ? s : wanted == Count::all ? s >= terms : s > 0);
+  }
+};
+
+// The best term and the first place where it stands; NaN is better than any number.
+template <class T, class Op>
+struct Extremum {
+  struct State {
+    T x;
+    int64_t place;
+  };
+  PB_DEVICE State start() const { return {Op::template start<T>(), INT64_MAX}; }
+  PB_DEVICE State join(State a, State b) const {
+    const bool a_nan = a.x != a.x, b_nan = b.x != b.x;
+    if (a.x == b.x || (a_nan && b_nan)) return a.place < b.place ? a : b;
+    return b_nan || (!a_nan && Op::better(b.x, a.x)) ? b : a;
+  }
+  template <class X>
+  PB_DEVICE void take(State& s, X x, int64_t place) const {
+    s = join(s, {static_cast<T>(x), place});
+  }
+  template <class Y>
+  PB_DEVICE void put(State s, int64_t, Y* y, int64_t* place) const {
+    if (y != nullptr) *y = static_cast<Y>(s.x);
+    *place = s.place;
+  }
+};
+
+// (n, x̄, M = Σ (x − x̄)²), joined by Chan, Golub & LeVeque (1983)
+template <class T, bool root>
+struct Moments {
+  struct State {
+    T n, mean, m2;
+  };
+  Scalar correction;
+  PB_DEVICE State start() const { return {0, 0, 0}; }
+  // δ = x̄_b − x̄_a,  x̄ = x̄_a + δ n_b/n,  M = M_a + M_b + δ² n_a n_b/n
+  PB_DEVICE State join(State a, State b) const {
+    const T n = a.n + b.n, share = b.n / max_fast(n, T(1)), delta = b.mean - a.mean;
+    return {n, fma(delta, share, a.mean), fma(delta * delta, a.n * share, a.m2 + b.m2)};
+  }
+  PB_DEVICE void take(State& s, T x, int64_t) const { s = join(s, {1, x, 0}); }
+  PB_DEVICE void put(State s, int64_t terms, T* y, T* mean) const {
+    const T n = static_cast<T>(terms), freedom = max_fast(n - static_cast<T>(correction.real()), T(0));
+    *y = root ? sqrt(s.m2 / freedom) : s.m2 / freedom;
+    *mean = terms ? s.mean : s.mean / n;  // of nothing: NaN
+  }
+};
+
+// ln Σ eˣ as (m, s = Σ e^(x − m)), m being the largest x
+template <class T>
+struct LogSumExp {
+  struct State {
+    T m, s;
+  };
+  // What is taken off before exp: m, but 0 where m is infinite, as ∞ − ∞ is not a number.
+  PB_DEVICE static T shift(T m) { return abs(m) == highest<T>() ? T(0) : m; }
+  PB_DEVICE State start() const { return {lowest<T>(), 0}; }
+  PB_DEVICE State join(State a, State b) const {  // a NaN that max_fast lost is found again by exp
+    const T m = max_fast(a.m, b.m), around = shift(m);
+    return {m, a.s * exp(a.m - around) + b.s * exp(b.m - around)};
+  }
+  PB_DEVICE void take(State& s, T x, int64_t) const { s = join(s, {x, exp(x - shift(x))}); }
+  PB_DEVICE void put(State s, int64_t, T* y, T*) const { *y = shift(s.m) + log(s.s); }
+};
+
+}  // namespace
+}  // namespace pullback::cuda
