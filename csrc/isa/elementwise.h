@@ -32,6 +32,22 @@ struct Tile {
 };
 using TileFn = void (*)(const Tile&);
 
+// f(i) for i = 0 … n - 1 in any order, for loops that the compiler turns into vectors: n is a copy, since a store of
+// bytes could alias t.n, and an output lies over an input entirely or not at all, which the pragma says.
+template <class F>
+PB_INLINE void for_each_element(int64_t n, F&& f) {
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#else
+#pragma GCC ivdep
+#endif
+  for (int64_t i = 0; i < n; ++i) f(i);
+}
+
+// What a tile reads T as. GCC 12 makes no vectors of most loops over bool, and a byte that is true may not be 1.
+template <class T>
+using Stored = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
+
 // The common iteration space: the output's shape, neighbouring dimensions merged where every operand allows it.
 struct Space {
   int ndim = 0;

@@ -37,10 +37,9 @@ void backward(const Call& c) {
 
 template <class T>
 void relu_integer_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const T* x = t.x<T>(0);
   T* y = t.y<T>();
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? x[i] : T(0);
+  for_each_element(t.n, [&](int64_t i) { y[i] = x[i] > 0 ? x[i] : T(0); });
 }
 
 void relu(const Call& c) {
@@ -50,10 +49,13 @@ void relu(const Call& c) {
 
 template <class T>
 void heaviside_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
-  const T *x = t.x<T>(0), *values = t.x<T>(1);
-  T* y = t.y<T>();
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] == T(0) ? values[i] : T(x[i] > T(0));
+  using S = Stored<T>;
+  const S *x = t.x<S>(0), *values = t.x<S>(1);
+  S* y = t.y<S>();
+  for_each_element(t.n, [&](int64_t i) {
+    const S at_zero = values[i];  // read in any case: a branch would keep the loop scalar
+    y[i] = x[i] == 0 ? at_zero : S(x[i] > 0);
+  });
 }
 
 void heaviside(const Call& c) {

@@ -14,7 +14,7 @@ void forward_tile(const Tile& t) {
     });
   } else {
     Error* error = t.call->error;
-    for (int64_t i = 0; i < t.n; ++i) y[i] = Op::g(a[i], b[i], error);
+    for_each_element(t.n, [&](int64_t i) { y[i] = Op::g(a[i], b[i], error); });
   }
 }
 

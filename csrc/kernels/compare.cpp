@@ -6,10 +6,9 @@ namespace {
 
 template <class Op, class T>
 void test_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const T *a = t.x<T>(0), *b = t.x<T>(1);
   bool* y = t.y<bool>();
-  for (int64_t i = 0; i < n; ++i) y[i] = Op::test(a[i], b[i]);
+  for_each_element(t.n, [&](int64_t i) { y[i] = Op::test(a[i], b[i]); });
 }
 
 template <class Op>
@@ -19,10 +18,9 @@ void compare(const Call& c) {
 
 template <class T>
 void logical_not_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
-  const T* a = t.x<T>(0);
+  const auto* a = t.x<Stored<T>>(0);
   bool* y = t.y<bool>();
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] == T(0);
+  for_each_element(t.n, [&](int64_t i) { y[i] = a[i] == 0; });
 }
 
 void logical_not(const Call& c) {
@@ -31,11 +29,10 @@ void logical_not(const Call& c) {
 
 template <class T>
 void isclose_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const T *a = t.x<T>(0), *b = t.x<T>(1);
   bool* y = t.y<bool>();
   const IsClose op{t.call->real(0), t.call->real(1), t.call->flag(2)};
-  for (int64_t i = 0; i < n; ++i) y[i] = op.test(a[i], b[i]);
+  for_each_element(t.n, [&](int64_t i) { y[i] = op.test(a[i], b[i]); });
 }
 
 void isclose(const Call& c) {
@@ -44,10 +41,9 @@ void isclose(const Call& c) {
 
 template <class Op, class T>
 void bits_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const T *a = t.x<T>(0), *b = t.x<T>(1);
   T* y = t.y<T>();
-  for (int64_t i = 0; i < n; ++i) y[i] = Op::of(a[i], b[i]);
+  for_each_element(t.n, [&](int64_t i) { y[i] = Op::of(a[i], b[i]); });
 }
 
 template <class Op>
@@ -62,10 +58,9 @@ void shift(const Call& c) {
 
 template <class T>
 void bitwise_not_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const T* a = t.x<T>(0);
   T* y = t.y<T>();
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(~a[i]);
+  for_each_element(t.n, [&](int64_t i) { y[i] = static_cast<T>(~a[i]); });
 }
 
 void bitwise_not(const Call& c) {

@@ -1,5 +1,7 @@
 // The tests and bits of compare.h, one element at a time, on the CPU and on the GPU.
 #pragma once
+#include <type_traits>
+
 #include "kernels/compare.h"
 
 namespace pullback::ISA_NAMESPACE {
@@ -78,20 +80,25 @@ struct Xor {
     return static_cast<T>(a ^ b);
   }
 };
-// A shift by a negative number, or by as many bits as there are, has no meaning in C++.
+// A shift by a negative number, or by as many bits as there are, has no meaning in C++; as an unsigned one, a negative
+// number is too large as well. Both shift 32 bits or 64: compilers make no vectors of shifts of fewer.
 struct LeftShift {
   template <class T>
   PB_INLINE static T of(T a, T b) {
-    constexpr T bits = 8 * sizeof(T);
-    return b < 0 || b >= bits ? T(0) : static_cast<T>(static_cast<uint64_t>(a) << b);
+    using Wide = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+    constexpr Wide bits = 8 * sizeof(T);
+    const Wide count = static_cast<Wide>(b);
+    return static_cast<T>(count < bits ? static_cast<Wide>(a) << count : 0);
   }
 };
 struct RightShift {
   template <class T>
   PB_INLINE static T of(T a, T b) {
+    using Wide = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
     constexpr bool is_signed = T(-1) < T(0);
-    constexpr T most = 8 * sizeof(T) - is_signed;  // leaves 0, or -1 of a negative a
-    return b < 0 || b >= most ? static_cast<T>(static_cast<int64_t>(a) >> most) : static_cast<T>(a >> b);
+    constexpr Wide most = 8 * sizeof(T) - is_signed;  // leaves 0, or -1 of a negative a
+    const Wide count = static_cast<Wide>(b);
+    return static_cast<T>(static_cast<std::make_signed_t<Wide>>(a) >> (count < most ? count : most));
   }
 };
 

@@ -217,9 +217,12 @@ template <class T>
 void dropout_backward_tile(const Tile& t) {
   const T scale = static_cast<T>(keep_scale(t.call->real(0)));
   const T* dy = t.x<T>(0);
-  const bool* mask = t.x<bool>(1);
+  const auto* mask = t.x<Stored<bool>>(1);
   T* dx = t.y<T>();
-  for (int64_t i = 0; i < t.n; ++i) dx[i] = mask[i] ? dy[i] * scale : T(0);
+  for_each_element(t.n, [&](int64_t i) {
+    const T g = dy[i] * scale;  // in any case: a branch would keep the loop scalar
+    dx[i] = mask[i] != 0 ? g : T(0);
+  });
 }
 void dropout_backward(const Call& c) {
   visit_float(c[0].dtype, [&](auto zero) { elementwise(c, dropout_backward_tile<decltype(zero)>, 2); });

@@ -20,7 +20,7 @@ void forward_tile(const Tile& t) {
   if constexpr (is_float<T>) {
     for_each_vec<T>(t.n, [&](int64_t i, auto lanes) { Op::f(Vec<T>::load(x + i, lanes)).store(y + i, lanes); });
   } else {
-    for (int64_t i = 0; i < t.n; ++i) y[i] = Op::f(x[i]);
+    for_each_element(t.n, [&](int64_t i) { y[i] = Op::f(x[i]); });
   }
 }
 
@@ -38,7 +38,7 @@ template <class Op, class T>
 void test_tile(const Tile& t) {
   const T* x = t.x<T>(0);
   bool* y = t.y<bool>();
-  for (int64_t i = 0; i < t.n; ++i) y[i] = Op::test(x[i]);
+  for_each_element(t.n, [&](int64_t i) { y[i] = Op::test(x[i]); });
 }
 
 template <class Op>

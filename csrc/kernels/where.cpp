@@ -7,14 +7,13 @@ namespace {
 
 template <class Word>
 void where_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const uint8_t* condition = t.x<uint8_t>(0);
   const Word *a = t.x<Word>(1), *b = t.x<Word>(2);
   Word* y = t.y<Word>();
-  for (int64_t i = 0; i < n; ++i) {
+  for_each_element(t.n, [&](int64_t i) {
     const Word mask = static_cast<Word>(-Word(condition[i] != 0));  // a branch would keep the loop scalar
     y[i] = static_cast<Word>(b[i] ^ ((a[i] ^ b[i]) & mask));
-  }
+  });
 }
 
 void where(const Call& c) {
@@ -32,15 +31,14 @@ void where(const Call& c) {
 
 template <class T>
 void where_backward_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const T* dy = t.x<T>(0);
-  const bool* condition = t.x<bool>(1);
+  const auto* condition = t.x<Stored<bool>>(1);
   T* dx = t.y<T>();
   const bool chosen = t.call->flag(0);
-  for (int64_t i = 0; i < n; ++i) {
+  for_each_element(t.n, [&](int64_t i) {
     const T g = dy[i];
-    dx[i] = condition[i] == chosen ? g : T(0);
-  }
+    dx[i] = (condition[i] != 0) == chosen ? g : T(0);
+  });
 }
 
 void where_backward(const Call& c) {
@@ -77,7 +75,6 @@ void clamp_backward(const Call& c) {
 
 template <class T>
 void clamp_between_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const T *x = t.x<T>(0), *low = t.x<T>(1), *high = t.x<T>(2);
   T* y = t.y<T>();
   if constexpr (is_float<T>) {
@@ -86,10 +83,10 @@ void clamp_between_tile(const Tile& t) {
       min(v, Vec<T>::load(high + i, lanes)).store(y + i, lanes);
     });
   } else {
-    for (int64_t i = 0; i < n; ++i) {
-      const T v = x[i] < low[i] ? low[i] : x[i];
-      y[i] = v > high[i] ? high[i] : v;
-    }
+    for_each_element(t.n, [&](int64_t i) {
+      const T l = low[i], h = high[i], v = x[i] < l ? l : x[i];
+      y[i] = v > h ? h : v;
+    });
   }
 }
 
@@ -160,7 +157,6 @@ void lerp_backward_weight(const Call& c) {
 
 template <class T>
 void addcmul_tile(const Tile& t) {
-  const int64_t n = t.n;  // a copy: y could alias it
   const T *x = t.x<T>(0), *a = t.x<T>(1), *b = t.x<T>(2), value = static_cast<T>(t.call->real(0));
   T* y = t.y<T>();
   if constexpr (is_float<T>) {
@@ -170,7 +166,7 @@ void addcmul_tile(const Tile& t) {
     });
   } else {
     using U = uint64_t;  // wraps where T would overflow
-    for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(U(x[i]) + U(value) * U(a[i]) * U(b[i]));
+    for_each_element(t.n, [&](int64_t i) { y[i] = static_cast<T>(U(x[i]) + U(value) * U(a[i]) * U(b[i])); });
   }
 }
 

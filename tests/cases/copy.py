@@ -32,7 +32,7 @@ def _sequence(dtype):
         value=lambda x: (
             3 + 2.0 * np.arange(x.size) if x.dtype.kind == "f" else 3 + 2 * np.arange(x.size, dtype=x.dtype)
         ),
-        shapes=((0,), (1,), (7,), (33,), (2049,)) if dtype != "int8" else ((0,), (1,), (7,), (33,)),
+        shapes=((0,), (1,), (7,), (33,), (2049,), (40000,)) if dtype != "int8" else ((0,), (1,), (7,), (33,)),
         dtypes=("float32", "float64") if dtype == "float" else ("float32",),
         torch="torch.arange(3, 3 + 2 * a.numel(), 2, dtype=a.dtype)",
     )
