@@ -174,6 +174,39 @@ def test_nan_to_num_defaults() -> None:
     assert pb.nan_to_num(pb.tensor([1, 2]), nan=3).tolist() == [1, 2]
 
 
+# --- layouts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3, 20000), (70, 300), (5, 6, 700), (200, 100), (40, 17, 30)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8"])
+def test_long_rows_of_operands_that_lie_in_different_ways(shape: tuple[int, ...], dtype: str) -> None:
+    """Rows longer than a tile, than a piece, and cut in their middle; each operand contiguous, one number, a number for
+    each row, a row for all, transposed, with gaps or reversed, and the result with gaps as well."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.integers(-9, 9, shape).astype(dtype)
+
+    operands = [
+        draw(*shape),
+        np.array(draw()),
+        draw(*shape[:-1], 1),
+        draw(shape[-1]),
+        draw(*shape[::-1]).T,
+        draw(*shape[:-1], 2 * shape[-1])[..., ::2],
+        draw(*shape)[..., ::-1],
+    ]
+    gaps = np.zeros((*shape[:-1], 2 * shape[-1]), dtype)
+    for a in operands:
+        for b in operands:
+            expected = np.broadcast_to(a - b, shape)
+            u, v, y = pb.from_numpy(a), pb.from_numpy(b), pb.from_numpy(gaps[..., ::2])
+            assert np.array_equal((u.expand(shape) - v).numpy(), expected)
+            y.copy_(u)
+            y.sub_(v)
+            assert np.array_equal(y.numpy(), expected) and not gaps[..., 1::2].any()
+
+
 # --- activations ------------------------------------------------------------------------------------------------------
 
 

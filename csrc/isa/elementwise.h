@@ -13,6 +13,7 @@ namespace {
 
 inline constexpr int kMaxElementwise = 8;     // operands
 inline constexpr int64_t kTile = 512;         // elements, of at most 8 bytes: eight operands fill 32 KiB
+inline constexpr int64_t kLongRow = 64;       // elements that are worth a tile of their own
 inline constexpr int64_t kPiece = 16 * 1024;  // elements that one task takes
 
 struct Tile {
@@ -234,31 +235,125 @@ static bool all_linear(const Space& s) {
   return true;
 }
 
-static void run_piece(const Space& s, TileFn tile, const Call& call, int64_t begin, int64_t end) {
+// A piece of a space in tiles: [begin, end) of its elements, and room to gather operands in.
+struct Piece {
+  const Space& s;
+  TileFn tile;
+  const Call& call;
+  int64_t begin, end;
+  int64_t step;  // elements of a tile, as many as fit of the widest operand
   alignas(64) char buffer[kMaxElementwise][kTile * 8];
-  const int64_t step = all_linear(s) ? end - begin : kTile;
-  // Long rows are cut at their ends, so that contiguous ones are used where they lie.
-  const int64_t row = s.ndim && s.shape[s.ndim - 1] >= kTile / 2 ? s.shape[s.ndim - 1] : s.total();
-  for (int i = 0; i < s.inputs; ++i)
-    if (s.constant[i]) copy_row(s.size[i], s.base[i], 0, buffer[i], 1, smaller(kTile, end - begin));
-  for (int64_t b = begin; b < end;) {
-    const int64_t n = smaller(smaller(step, end - b), row - b % row);
-    Tile t;
+
+  Piece(const Space& space, TileFn f, const Call& c, int64_t from, int64_t to)
+      : s(space), tile(f), call(c), begin(from), end(to) {
+    int largest = 1;
+    for (int i = 0; i < s.operands; ++i) largest = s.size[i] > largest ? s.size[i] : largest;
+    step = kTile * 8 / largest;
+  }
+  void run(Tile& t, int64_t n) const {
     t.n = n;
     t.call = &call;
+    tile(t);
+  }
+};
+
+// Every operand lies side by side.
+static void run_linear(const Space& s, TileFn tile, const Call& call, int64_t begin, int64_t end) {
+  Tile t;
+  for (int i = 0; i < s.operands; ++i) {
+    char* x = s.base[i] + begin * s.size[i];
+    if (i < s.inputs)
+      t.in[i] = x;
+    else
+      t.out[i - s.inputs] = x;
+  }
+  t.n = end - begin;
+  t.call = &call;
+  tile(t);
+}
+
+// Short rows: a tile takes several, or parts of two.
+static void run_short_rows(Piece& p) {
+  const Space& s = p.s;
+  for (int i = 0; i < s.inputs; ++i)
+    if (s.constant[i]) copy_row(s.size[i], s.base[i], 0, p.buffer[i], 1, smaller(p.step, p.end - p.begin));
+  Tile t;
+  for (int64_t b = p.begin; b < p.end; b += p.step) {
+    const int64_t n = smaller(p.step, p.end - b);
     for (int i = 0; i < s.inputs; ++i) {
-      t.in[i] = s.constant[i] ? buffer[i] : in_place(s, i, b, n);
-      if (!t.in[i]) gather(s, i, b, n, buffer[i]), t.in[i] = buffer[i];
+      t.in[i] = s.constant[i] ? p.buffer[i] : in_place(s, i, b, n);
+      if (!t.in[i]) gather(s, i, b, n, p.buffer[i]), t.in[i] = p.buffer[i];
     }
     for (int i = s.inputs; i < s.operands; ++i) {
       void* there = in_place(s, i, b, n);
-      t.out[i - s.inputs] = there ? there : buffer[i];
+      t.out[i - s.inputs] = there ? there : p.buffer[i];
     }
-    tile(t);
+    p.run(t, n);
     for (int i = s.inputs; i < s.operands; ++i)
-      if (t.out[i - s.inputs] == buffer[i]) scatter(s, i, b, n, buffer[i]);
-    b += n;
+      if (t.out[i - s.inputs] == p.buffer[i]) scatter(s, i, b, n, p.buffer[i]);
   }
+}
+
+// Long rows: contiguous operands are used where they lie, and one that is constant along the row is spread out, once
+// for several tiles.
+struct LongRows {
+  Piece& p;
+  const Space& s = p.s;
+  const int inner = s.ndim - 1;
+  int64_t step = p.end - p.begin;
+  char* at[kMaxElementwise];              // the element that is next
+  const char* spread[kMaxElementwise]{};  // the constant that fills the buffer
+  int64_t spread_n[kMaxElementwise]{};    // how many times
+
+  explicit LongRows(Piece& piece) : p(piece) {
+    for (int i = 0; i < s.operands; ++i)
+      if (s.stride[i][inner] != 1) step = smaller(step, s.stride[i][inner] || s.constant[i] ? p.step : kTile);
+  }
+  const char* input(int i, int64_t n) {
+    const int64_t stride = s.stride[i][inner];
+    if (stride == 1) return at[i];
+    if (stride != 0 || spread[i] != at[i] || spread_n[i] < n) {
+      copy_row(s.size[i], at[i], stride, p.buffer[i], 1, n);
+      spread[i] = stride ? nullptr : at[i], spread_n[i] = n;
+    }
+    return p.buffer[i];
+  }
+  void run_tile(int64_t n) {
+    Tile t;
+    for (int i = 0; i < s.inputs; ++i) t.in[i] = input(i, n);
+    for (int i = s.inputs; i < s.operands; ++i) t.out[i - s.inputs] = s.stride[i][inner] == 1 ? at[i] : p.buffer[i];
+    p.run(t, n);
+    for (int i = s.inputs; i < s.operands; ++i)
+      if (s.stride[i][inner] != 1) copy_row(s.size[i], p.buffer[i], 1, at[i], s.stride[i][inner], n);
+    for (int i = 0; i < s.operands; ++i) at[i] += n * s.stride[i][inner] * s.size[i];
+  }
+  void run() {
+    int64_t index[kMaxDims], rest = p.begin;
+    for (int i = 0; i < s.operands; ++i) at[i] = s.base[i];
+    for (int d = inner; d >= 0; --d) {
+      index[d] = rest % s.shape[d];
+      rest /= s.shape[d];
+      for (int i = 0; i < s.operands; ++i) at[i] += index[d] * s.stride[i][d] * s.size[i];
+    }
+    for (int64_t b = p.begin; b < p.end;) {
+      const int64_t n = smaller(step, smaller(s.shape[inner] - index[inner], p.end - b));
+      run_tile(n);
+      b += n;
+      index[inner] += n;
+      for (int d = inner; d > 0 && index[d] == s.shape[d]; --d) {  // carry
+        for (int i = 0; i < s.operands; ++i) at[i] += (s.stride[i][d - 1] - index[d] * s.stride[i][d]) * s.size[i];
+        index[d] = 0;
+        ++index[d - 1];
+      }
+    }
+  }
+};
+
+static void run_piece(const Space& s, TileFn tile, const Call& call, int64_t begin, int64_t end) {
+  if (all_linear(s)) return run_linear(s, tile, call, begin, end);
+  Piece p(s, tile, call, begin, end);
+  if (s.shape[s.ndim - 1] < kLongRow) return run_short_rows(p);
+  LongRows(p).run();
 }
 
 // Runs `tile` over the space of call[0] … call[inputs + outputs - 1]; inputs first, and outputs of one shape.
