@@ -14,6 +14,9 @@ struct Absolute {
 struct Square : Absolute {
   PB_INLINE static double term(double x, double) { return x * x; }
 };
+struct Cube : Absolute {
+  PB_INLINE static double term(double x, double) { return __builtin_fabs(x) * x * x; }
+};
 struct Power : Absolute {
   PB_INLINE static double term(double x, double p) { return __builtin_pow(__builtin_fabs(x), p); }
 };
@@ -66,6 +69,7 @@ double norm(const Table& t, double p) {
   if (t.total() == 0) return 0;
   if (p == 2) return __builtin_sqrt(join_rows<Square, T>(t, p));
   if (p == 1) return join_rows<Absolute, T>(t, p);
+  if (p == 3) return __builtin_cbrt(join_rows<Cube, T>(t, p));
   if (p == 0) return join_rows<Nonzero, T>(t, p);
   if (p == infinity) return join_rows<Largest, T>(t, p);
   if (p == -infinity) return join_rows<Smallest, T>(t, p, infinity);
