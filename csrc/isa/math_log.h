@@ -138,13 +138,36 @@ ISA_INLINE Vec<T> log1p_unit(Vec<T> x) {
   return log_sum<Natural<T>>(select(halved, one, zero), select(halved, fma(x, Vec<T>(T(0.5)), Vec<T>(T(-0.5))), x));
 }
 
+// As much of log2 and exp2 as float needs: (ln(1 + f) - f) / f² with ln(1 + f) good to 2^-38, and (2^r - 1) / r on
+// |r| <= 1/2 with 2^r good to 2^-34. Beyond ±beyond, 2^x is inf or 0 in float.
+struct PowTable {
+  static constexpr double beyond = 200;
+  static constexpr double log[] = {
+      -0x1.fffffffeb942bp-2, 0x1.555555624d772p-2,  -0x1.00000185448afp-2, 0x1.99998bf12e85ap-3,  -0x1.555454ddc0f0fp-3,
+      0x1.24943d5b2d13ap-3,  -0x1.00244c1aa0c17p-3, 0x1.c70129f01a34ep-4,  -0x1.94a246bfe7eb7p-4, 0x1.70b63c9e9bc37p-4,
+      -0x1.7d16174c16c53p-4, 0x1.7c4c89cbbb48bp-4,  -0x1.97c07242f42ep-5};
+  static constexpr double exp2[] = {0x1.62e42fef7b5fep-1, 0x1.ebfbe07ab9939p-3,  0x1.c6b08df44aa8p-5,
+                                    0x1.3b29f0fca2e1fp-7, 0x1.5d8723cbba0c1p-10, 0x1.445e6bb6c0082p-13,
+                                    0x1.00f11a9004795p-16};
+};
+
+// x^y for floats x >= 0 and y.
+ISA_INLINE Vec<double> pow_in_double(Vec<double> x, Vec<double> y) {
+  const auto [e, f, exponent] = log_split(x);
+  const Vec<double> ln = fma(f * f, polynomial(f, PowTable::log), f);
+  const Vec<double> p = y * log_domain(x, fma(ln, Vec<double>(ExpTable<double>::log2e), e));
+  const Vec<double> z = clamp(p, -PowTable::beyond, PowTable::beyond), rounded = z + Layout<double>::round;
+  const Vec<double> r = z - (rounded - Layout<double>::round), one = 1;
+  return pow2_rounded(rounded) * fma(r, polynomial(r, PowTable::exp2), one);
+}
+
 // |x|^y = 2^(y log2 |x|) in double, and what C99 says of the rest: 1 if y is 0 or x is 1, even where the
 // other is NaN; a negative x takes whole y only, and an odd one gives it back its sign. Error: 0.51 / libm's.
 ISA_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) {
   const Vec<float> a = abs(x), zero = 0.0f, one = 1.0f;
   const auto [a0, a1] = widen(a);
   const auto [y0, y1] = widen(y);
-  Vec<float> z = narrow({exp2(y0 * log2(a0)), exp2(y1 * log2(a1))});
+  Vec<float> z = narrow({pow_in_double(a0, y0), pow_in_double(a1, y1)});
   const Mask<float> whole = trunc(y) == y;
   const Vec<float> half = 0.5f * y;
   const Mask<float> odd = whole & (trunc(half) != half);
