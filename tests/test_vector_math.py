@@ -36,7 +36,7 @@ Vec<T> every_function(Vec<T> x) {
                    sigmoid(x) + erf(x) + erfc(x) + sin(x) + cos(x) + tan(x) + rsqrt(x) + round(x) +
                    reverse(x) + min(x, -x);
   return asin(x) + acos(x) + atan(x) + sinh(x) + cosh(x) + asinh(x) + acosh(x) + atanh(x) + lgamma(x) +
-         atan2(x, y) + fmod(x, y) + reduce_max(y);
+         atan2(x, y) + hypot(x, y) + fmod(x, y) + reduce_max(y);
 }
 }  // namespace
 

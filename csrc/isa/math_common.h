@@ -93,6 +93,13 @@ ISA_INLINE Vec<T> lanes(F f, Vec<T> x, Vec<T> y) {
   for (int i = 0; i < Vec<T>::size; ++i) x.raw[i] = f(x.raw[i], y.raw[i]);
   return x;
 }
+// The same in the lanes where m holds, otherwise elsewhere.
+template <class T, class F>
+ISA_INLINE Vec<T> lanes_where(Mask<T> m, F f, Vec<T> x, Vec<T> y, Vec<T> otherwise) {
+  for (int i = 0; i < Vec<T>::size; ++i)
+    if (m.raw[i]) otherwise.raw[i] = f(x.raw[i], y.raw[i]);
+  return otherwise;
+}
 
 // libm's function for T, as a pointer to C's own: std::sin and its like may leave behind a weak symbol.
 template <class T>

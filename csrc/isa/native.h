@@ -57,6 +57,13 @@ ISA_INLINE Raw select(Mask mask, Raw a, Raw b) {
 #endif
 }
 
+// Whether fma rounds once.
+#if ISA_VECTOR_BYTES > 16 || defined(__aarch64__)
+constexpr bool fused = true;
+#else
+constexpr bool fused = false;
+#endif
+
 #if ISA_VECTOR_BYTES == 64
 
 // The maskz forms with a full mask compile to the plain instructions; GCC 12 warns about an undefined operand

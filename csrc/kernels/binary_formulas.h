@@ -1,8 +1,6 @@
 // The functions and partial derivatives of binary.h. V is a vector on the CPU, one number on the GPU: both sources
 // include this after the functions that the table at the end names.
 #pragma once
-#include <cmath>
-
 #include "kernels/binary.h"
 
 namespace pullback::ISA_NAMESPACE {
@@ -84,25 +82,24 @@ struct Div {
 
 // The remainder is exact, and the quotient is made from it: ⌊a / b⌋ = (a − r) / b. Rounding a / b alone would give
 // ⌊1 / 0.1⌋ = 10, but 0.1 is a little more than a tenth.
-template <class T>
-PB_INLINE T remainder_of(T a, T b) {
-  const T r = std::fmod(a, b);
-  return r != 0 && (b < 0) != (r < 0) ? r + b : r;
+template <class V>
+PB_INLINE V remainder_of(V a, V b) {
+  const V r = fmod(a, b), zero = V(0);
+  return select((r != zero) & ((b < zero) ^ (r < zero)), r + b, r);
 }
-template <class T>
-PB_INLINE T floor_quotient(T a, T b) {
-  if (b == 0) return a / b;
-  const T r = std::fmod(a, b);
-  const T q = (a - r) / b - T(r != 0 && (b < 0) != (r < 0));  // b may be infinite: r + b would be too
-  if (q == 0) return std::copysign(T(0), a / b);
-  const T nearest = std::floor(q);
-  return q - nearest > T(0.5) ? nearest + 1 : nearest;
+template <class V>
+PB_INLINE V floor_quotient(V a, V b) {
+  const V r = fmod(a, b), zero = V(0), one = V(1);
+  const V below = select((r != zero) & ((b < zero) ^ (r < zero)), one, zero);
+  const V q = (a - r) / b - below;  // b may be infinite: r + b would be too
+  const V floored = floor(q), nearest = select(q - floored > V(0.5), floored + one, floored);
+  return select(b == zero, a / b, select(q == zero, copysign(zero, a / b), nearest));
 }
 
 struct FloorDivide {
   template <class V>
   PB_INLINE static V f(V a, V b) {
-    return lanes([](auto x, auto y) { return floor_quotient(x, y); }, a, b);
+    return floor_quotient(a, b);
   }
   template <class T>
   PB_INLINE static T g(T a, T b, Error* error) {
@@ -115,7 +112,7 @@ struct FloorDivide {
 struct Remainder {
   template <class V>
   PB_INLINE static V f(V a, V b) {
-    return lanes([](auto x, auto y) { return remainder_of(x, y); }, a, b);
+    return remainder_of(a, b);
   }
   template <class T>
   PB_INLINE static T g(T a, T b, Error* error) {
@@ -128,7 +125,7 @@ struct Remainder {
 struct Fmod {
   template <class V>
   PB_INLINE static V f(V a, V b) {
-    return lanes([](auto x, auto y) { return std::fmod(x, y); }, a, b);
+    return fmod(a, b);
   }
   template <class T>
   PB_INLINE static T g(T a, T b, Error* error) {
@@ -154,13 +151,13 @@ struct Pow {
 struct Atan2 {
   template <class V>
   PB_INLINE static V f(V a, V b) {
-    return lanes([](auto x, auto y) { return std::atan2(x, y); }, a, b);
+    return atan2(a, b);
   }
 };
 struct Hypot {
   template <class V>
   PB_INLINE static V f(V a, V b) {
-    return lanes([](auto x, auto y) { return std::hypot(x, y); }, a, b);
+    return hypot(a, b);
   }
 };
 

@@ -135,26 +135,64 @@ T sample(std::uint64_t i) {
   return x;
 }
 
-// The i-th pair: all pairs of specials, then powers that neither overflow nor vanish, half of them with whole
-// exponents.
+// The i-th pair: all pairs of specials, then one of the kinds below.
 template <class T>
 struct Pair {
   T x, y;
 };
 template <class T>
+constexpr std::uint64_t kSpecialPairs = kSpecialCount<T> * kSpecialCount<T>;
+template <class T>
 std::uint64_t pair_count() {
-  return kSpecialCount<T> * kSpecialCount<T> + 200000;
+  return kSpecialPairs<T> + 200000 + (std::uint64_t{600} << 20) / stride;
 }
 template <class T>
-Pair<T> sample_pair(std::uint64_t i) {
-  constexpr std::uint64_t n = kSpecialCount<T>;
-  if (i < n * n) return {special<T>(i / n), special<T>(i % n)};
+Pair<T> special_pair(std::uint64_t i) {
+  return {special<T>(i / kSpecialCount<T>), special<T>(i % kSpecialCount<T>)};
+}
+
+// Powers that neither overflow nor vanish, half of them with whole exponents.
+template <class T>
+Pair<T> power(std::uint64_t i) {
   const double size = i % 4 < 2 ? 1 : Limits<T>::max_exponent;
   const double log2_x = random_unit(2 * i) * size;
   const double y = random_unit(2 * i + 1) * Limits<T>::max_exponent / log2_x;
   const auto x = static_cast<T>(std::exp2(log2_x));
   if (i % 2 == 0) return {x, static_cast<T>(y)};
   return {-x, static_cast<T>(std::round(std::clamp(y, -1e6, 1e6)))};
+}
+
+template <class T>
+T any_bits(std::uint64_t i) {
+  const std::uint64_t bits = random_bits(i);
+  T x;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
+// Points of the plane: any two numbers, coordinates of like size, near the axes, and near the diagonals.
+template <class T>
+Pair<T> point(std::uint64_t i) {
+  const auto x = static_cast<T>(random_unit(3 * i)), y = static_cast<T>(random_unit(3 * i + 1));
+  if (i % 4 == 0) return {any_bits<T>(3 * i), any_bits<T>(3 * i + 1)};
+  if (i % 4 == 1) return {x, y};
+  const auto factor = static_cast<T>(std::exp2(Limits<T>::digits * random_unit(3 * i + 2)));
+  if (i % 4 == 2) return {x * factor, y};
+  return {x, std::copysign(x * (1 + Limits<T>::epsilon() * std::round(factor)), y)};
+}
+
+// Divisions: any two numbers, subnormal ones, and numbers beside a multiple of b, up to 8 · 2^digits times as large.
+template <class T>
+Pair<T> division(std::uint64_t i) {
+  const auto a = any_bits<T>(4 * i), b = any_bits<T>(4 * i + 1);
+  if (i % 4 == 0) return {a, b};
+  const double size = (Limits<T>::digits + 3) * std::abs(random_unit(4 * i + 2));
+  if (i % 4 == 1)
+    return {std::fmod(a, Limits<T>::min()), std::fmod(b, std::ldexp(Limits<T>::min(), -static_cast<int>(size)))};
+  const T divisor = i % 4 == 2 ? b : static_cast<T>(random_unit(4 * i + 1));
+  const T multiple = divisor * std::round(static_cast<T>(std::exp2(size)));
+  const int step = static_cast<int>(random_bits(4 * i + 3) % 3);
+  return {step == 2 ? multiple : std::nextafter(multiple, step == 0 ? T(0) : 2 * multiple), divisor};
 }
 
 // |y - exact| / ulp. Infinite where only one is NaN or infinite (exact counts as infinite if T rounds it so),
@@ -203,13 +241,13 @@ void check(const char* name, double bound, F f, G exact) {
 }
 
 template <class T, class F, class G>
-void check_pairs(const char* name, double bound, F f, G exact) {
+void check_pairs(const char* name, double bound, Pair<T> (*sample)(std::uint64_t), F f, G exact) {
   constexpr int n = Vec<T>::size;
   Worst worst;
   for (std::uint64_t i = 0; i < pair_count<T>(); i += n) {
     T x[n], y[n], z[n];
     for (int lane = 0; lane < n; ++lane) {
-      const Pair<T> pair = sample_pair<T>(i + lane);
+      const Pair<T> pair = i + lane < kSpecialPairs<T> ? special_pair<T>(i + lane) : sample(i + lane);
       x[lane] = pair.x;
       y[lane] = pair.y;
     }
@@ -266,26 +304,32 @@ void check_vector_functions() {
   check<T>(
       "sqrt_fast", 0.6, [](auto x) { return sqrt_fast(moderate(abs(x))); },
       [](auto x) { return std::sqrt(moderate(std::abs(x))); });
-  check_pairs<T>("pow", bound, [](auto x, auto y) { return pow(x, y); }, [](auto x, auto y) { return std::pow(x, y); });
+  check<T>("asin", bound, [](auto x) { return asin(x); }, [](auto x) { return std::asin(x); });
+  check<T>("acos", bound, [](auto x) { return acos(x); }, [](auto x) { return std::acos(x); });
+  check<T>("atan", bound, [](auto x) { return atan(x); }, [](auto x) { return std::atan(x); });
+  check_pairs<T>(
+      "pow", bound, power<T>, [](auto x, auto y) { return pow(x, y); }, [](auto x, auto y) { return std::pow(x, y); });
+  check_pairs<T>(
+      "atan2", bound, point<T>, [](auto y, auto x) { return atan2(y, x); },
+      [](auto y, auto x) { return std::atan2(y, x); });
+  check_pairs<T>(
+      "hypot", bound, point<T>, [](auto x, auto y) { return hypot(x, y); },
+      [](auto x, auto y) { return std::hypot(x, y); });
+  check_pairs<T>(
+      "fmod", 0, division<T>, [](auto x, auto y) { return fmod(x, y); },
+      [](auto x, auto y) { return std::fmod(T(x), T(y)); });
 }
 
 // The same bits as libm gives in T.
 template <class T>
 void check_lane_functions() {
   check<T>("erfc", 0, [](auto x) { return erfc(x); }, [](auto x) { return std::erfc(T(x)); });
-  check<T>("asin", 0, [](auto x) { return asin(x); }, [](auto x) { return std::asin(T(x)); });
-  check<T>("acos", 0, [](auto x) { return acos(x); }, [](auto x) { return std::acos(T(x)); });
-  check<T>("atan", 0, [](auto x) { return atan(x); }, [](auto x) { return std::atan(T(x)); });
   check<T>("sinh", 0, [](auto x) { return sinh(x); }, [](auto x) { return std::sinh(T(x)); });
   check<T>("cosh", 0, [](auto x) { return cosh(x); }, [](auto x) { return std::cosh(T(x)); });
   check<T>("asinh", 0, [](auto x) { return asinh(x); }, [](auto x) { return std::asinh(T(x)); });
   check<T>("acosh", 0, [](auto x) { return acosh(x); }, [](auto x) { return std::acosh(T(x)); });
   check<T>("atanh", 0, [](auto x) { return atanh(x); }, [](auto x) { return std::atanh(T(x)); });
   check<T>("lgamma", 0, [](auto x) { return lgamma(x); }, [](auto x) { return std::lgamma(T(x)); });
-  check_pairs<T>(
-      "atan2", 0, [](auto x, auto y) { return atan2(x, y); }, [](auto x, auto y) { return std::atan2(T(x), T(y)); });
-  check_pairs<T>(
-      "fmod", 0, [](auto x, auto y) { return fmod(x, y); }, [](auto x, auto y) { return std::fmod(T(x), T(y)); });
 }
 
 }  // namespace
