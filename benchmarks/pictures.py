@@ -92,9 +92,11 @@ def draw_ceilings(axes: Any, ceilings: dict[str, Any], threads: str, low: float,
         style = "-" if count == threads else ":"
         axes.plot([low, high], [peak, peak], color=INK, lw=1, ls=style)
         word = "thread" if count == "1" else "threads"
+        # The lower line's name stands at the right: at the left bandwidths cross it.
+        side, at, shift = ("left", low, 6) if count == threads else ("right", high, -6)
         axes.annotate(
-            f"FMA peak, {count} {word}: {peak:.0f} GFLOP/s", (low, peak), (6, 3), textcoords="offset points",
-            fontsize=8, color=INK, bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.85},
+            f"FMA peak, {count} {word}: {peak:.0f} GFLOP/s", (at, peak), (shift, 3), textcoords="offset points",
+            ha=side, fontsize=8, color=INK, bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.85},
         )  # fmt: skip
     ceiling = Ceiling(ceilings[threads])
     top = ceiling.peak / 1e9

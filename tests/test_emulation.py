@@ -139,7 +139,7 @@ def order(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @emulated
-@by_case(CASES)
+@by_case(CASES if EMULATED in _cpu.isas() else CASES[:1])
 @pytest.mark.parametrize("order", ORDERS if EVERYTHING else ORDERS[:1], indirect=True)
 def test_cases_on_emulated_kernels(case: Case, order: None) -> None:
     """Value and pullback against NumPy, with every dtype, shape and layout, whichever thread comes first."""
