@@ -6,9 +6,11 @@
 namespace pullback::cuda {
 namespace {
 
-constexpr int kTile = 64;   // rows and columns of c in a block
-constexpr int kDepth = 16;  // of a slab
-constexpr int kSquare = 4;  // rows and columns of c in a thread
+constexpr int kTile = 64;     // rows and columns of c in a block
+constexpr int kDepth = 16;    // of a slab
+constexpr int kSquare = 4;    // rows and columns of c in a thread
+constexpr int kFolded = 256;  // terms that are added up in T before they join the others in double: a float is soon too
+                              // large to notice one more term
 constexpr int kThreads = kTile * kTile / kSquare / kSquare;
 
 template <class T>
@@ -83,6 +85,11 @@ PB_DEVICE void compute_tile(const Product<T>& p, int64_t i0, int64_t j0) {
   T* b = shared<T, kDepth*(kTile + 1), 1>();
   const int i = thread() / (kTile / kSquare) * kSquare, j = thread() % (kTile / kSquare) * kSquare;
   T sum[kSquare][kSquare] = {};
+  double total[kSquare][kSquare] = {};
+  const auto fold = [&] {
+    for (int r = 0; r < kSquare; ++r)
+      for (int s = 0; s < kSquare; ++s) total[r][s] += static_cast<double>(sum[r][s]), sum[r][s] = 0;
+  };
   for (int64_t k0 = 0; k0 < p.k; k0 += kDepth) {
     load_slab(p.a, i0, p.m, k0, p.k, a);
     load_slab<T>({p.b.data, p.b.col, p.b.row}, j0, p.n, k0, p.k, b);
@@ -93,12 +100,14 @@ PB_DEVICE void compute_tile(const Product<T>& p, int64_t i0, int64_t j0) {
         for (int s = 0; s < kSquare; ++s)
           sum[r][s] = fma(a[k * (kTile + 1) + i + r], b[k * (kTile + 1) + j + s], sum[r][s]);
     sync_block();
+    if ((k0 + kDepth) % kFolded == 0) fold();
   }
+  fold();
   for (int r = 0; r < kSquare; ++r)
     for (int s = 0; s < kSquare; ++s) {
       const int64_t row = i0 + i + r, col = j0 + j + s;
       if (row >= p.m || col >= p.n) continue;
-      T v = p.alpha * sum[r][s];
+      T v = p.alpha * static_cast<T>(total[r][s]);
       if (p.beta != T(0)) v = fma(p.beta, *p.c.at(row, col), v);
       if (p.bias.data != nullptr) v += *p.bias.at(row, col);
       *p.c.at(row, col) = activate(p.activation, v);
