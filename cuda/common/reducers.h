@@ -16,6 +16,10 @@ PB_INLINE constexpr T highest() {
   return INT64_MAX;
 }
 
+// What integers are added and multiplied as: they wrap around.
+template <class T>
+using Wrapping = std::conditional_t<is_float<T>, T, uint64_t>;
+
 struct Add {
   template <class T>
   PB_DEVICE static T start() {
@@ -23,7 +27,7 @@ struct Add {
   }
   template <class T>
   PB_DEVICE static T join(T a, T b) {
-    return a + b;
+    return static_cast<T>(Wrapping<T>(a) + Wrapping<T>(b));
   }
   template <class T>
   PB_DEVICE static T map(T x) {
@@ -63,7 +67,7 @@ struct Multiply : Add {
   }
   template <class T>
   PB_DEVICE static T join(T a, T b) {
-    return a * b;
+    return static_cast<T>(Wrapping<T>(a) * Wrapping<T>(b));
   }
 };
 struct Max : Add {
