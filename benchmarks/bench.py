@@ -103,11 +103,11 @@ class Bench:
 
     def fits(self, process: Process, row: dict[str, Any]) -> bool:
         """Whether a process can express a row."""
-        if process.library == "pullback":
+        if process.package == "pullback":
             return True
         if row["group"] == "cases":
-            return process.library == "torch" and row["torch"] is not None
-        return process.library == "torch" or expressible(row["name"])
+            return process.package == "torch" and row["torch"] is not None
+        return process.package == "torch" or expressible(row["name"])
 
     def measure(self, row: dict[str, Any]) -> dict[str, Any]:
         """Prepares a row in every process that can express it, and measures it in turns."""
@@ -117,7 +117,7 @@ class Bench:
         for process in [p for p in self.processes if self.fits(p, row)]:
             result = self.folder / f"{process.name}.npz"
             answer = process.ask("prepare", row=row, sample_s=sample_s, result=str(result))
-            if process.library == "pullback":
+            if process.package == "pullback":
                 if "error" in answer:
                     raise RowError(answer["error"])
                 row |= {k: answer.pop(k) for k in FIGURES if k in answer}
@@ -175,7 +175,7 @@ class Bench:
         results["versions"] = {"pullback": results.pop("pullback"), "Python": told["pullback"]["python"]}
         results["versions"] |= {"NumPy": told["pullback"]["numpy"]}
         for process in self.processes[1:]:
-            results["versions"][process.library] = process.told["version"]
+            results["versions"][process.package] = process.told["version"]
         results["settings"] = {
             "threads": threads,
             "threads_reason": _cpu.num_threads_reason(),

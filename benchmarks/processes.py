@@ -30,9 +30,9 @@ class BenchError(Exception):
 class Process:
     """A worker: `start` begins its imports, `hello` waits for them, `ask` gives it its turn."""
 
-    def __init__(self, name: str, library: str, python: str, threads: int | None, best: bool = False) -> None:
-        self.name, self.library = name, library
-        command = [python, "-m", "benchmarks.worker", library]
+    def __init__(self, name: str, package: str, python: str, threads: int | None, best: bool = False) -> None:
+        self.name, self.package = name, package
+        command = [python, "-m", "benchmarks.worker", package]
         command += ["--best"] if best else []
         command += ["--threads", str(threads)] if threads else []
         environment = dict(os.environ)

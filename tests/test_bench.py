@@ -88,8 +88,8 @@ def test_a_case_is_measured_forward_and_back(tmp_path: Path) -> None:
 class Played:
     """A process that answers at once and writes down who was asked for what."""
 
-    def __init__(self, name: str, library: str, asked: list[str], value: float = 1.0, error: str = "") -> None:
-        self.name, self.library, self.asked, self.value, self.error = name, library, asked, value, error
+    def __init__(self, name: str, package: str, asked: list[str], value: float = 1.0, error: str = "") -> None:
+        self.name, self.package, self.asked, self.value, self.error = name, package, asked, value, error
         self.rounds = 0
 
     def ask(self, do: str, **options: Any) -> dict[str, Any]:
