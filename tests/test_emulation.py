@@ -19,7 +19,16 @@ from test_layout import small, twice_differentiated
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPILER = shutil.which(os.environ.get("CXX", "g++")) or ""
-FLAGS = ["-std=c++20", "-O1", "-g1", "-Wall", "-Wextra", f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'cuda'}"]
+FLAGS = [
+    "-std=c++20",
+    "-O1",
+    "-g1",
+    "-Wall",
+    "-Wextra",
+    "-DISA_NAMESPACE=cuda",
+    f"-I{ROOT / 'csrc'}",
+    f"-I{ROOT / 'cuda'}",
+]
 THREADS = 64
 ORDERS = ["forward", "reversed", "shuffled"]
 

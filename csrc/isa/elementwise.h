@@ -99,26 +99,6 @@ static void order_dims(Space& s) {
     for (int e = d; e > 0 && llabs(key[e - 1]) < llabs(key[e]); --e) swap_dims(s, e - 1, e);
 }
 
-// Whether x stretches to y's shape, dimensions aligned at the right.
-static bool stretches(const Operand& x, const Operand& y) {
-  const int lead = y.ndim - x.ndim;
-  for (int d = 0; d < x.ndim; ++d)
-    if (x.shape[d] != 1 && (lead + d < 0 || x.shape[d] != y.shape[lead + d])) return false;
-  return true;
-}
-
-// Ops check shapes before they call; this keeps any other caller in bounds.
-static bool check_shapes(const Call& call, int inputs, int outputs) {
-  const Operand& y = call.operands[inputs];
-  for (int i = 0; i < inputs + outputs; ++i) {
-    const Operand& x = call.operands[i];
-    if (stretches(x, y) && (i < inputs || stretches(y, x))) continue;
-    call.error->set(ErrorCode::bad_shape, i, 0);
-    return false;
-  }
-  return true;
-}
-
 static Space make_space(const Operand* operands, int inputs, int outputs) {
   Space s;
   s.operands = inputs + outputs;

@@ -6,7 +6,7 @@
 
 #include <type_traits>
 
-#include "runtime/record.h"
+#include "runtime/operands.h"
 #include "runtime/signature.h"
 
 #if defined(__CUDACC__)
@@ -144,49 +144,5 @@ Error* device_error(const Call& call);
 #else
 inline Error* device_error(const Call& call) { return call.error; }
 #endif
-
-// --- dtypes ----------------------------------------------------------------------------------------------------------
-
-// Calls f(T{}) with the C++ type behind a dtype: inside, `using T = decltype(zero);`.
-template <class F>
-void visit_float(DType t, F&& f) {
-  if (t == DType::f32) return f(float{});
-  f(double{});
-}
-
-template <class F>
-void visit_integer(DType t, F&& f) {
-  switch (t) {
-    case DType::i64:
-      return f(int64_t{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::i16:
-      return f(int16_t{});
-    case DType::i8:
-      return f(int8_t{});
-    default:
-      return f(uint8_t{});
-  }
-}
-
-template <class F>
-void visit_number(DType t, F&& f) {
-  if (t == DType::f32 || t == DType::f64) return visit_float(t, f);
-  visit_integer(t, f);
-}
-
-template <class F>
-void visit_any(DType t, F&& f) {
-  if (t == DType::b8) return f(bool{});
-  visit_number(t, f);
-}
-
-template <class T>
-inline constexpr bool is_float = false;
-template <>
-inline constexpr bool is_float<float> = true;
-template <>
-inline constexpr bool is_float<double> = true;
 
 }  // namespace pullback::cuda

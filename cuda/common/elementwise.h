@@ -32,26 +32,6 @@ struct Space {
   }
 };
 
-// Whether x stretches to y's shape, dimensions aligned at the right.
-inline bool stretches(const Operand& x, const Operand& y) {
-  const int lead = y.ndim - x.ndim;
-  for (int d = 0; d < x.ndim; ++d)
-    if (x.shape[d] != 1 && (lead + d < 0 || x.shape[d] != y.shape[lead + d])) return false;
-  return true;
-}
-
-// Ops check shapes before they call; this keeps any other caller in bounds.
-inline bool check_shapes(const Call& call, int inputs, int outputs) {
-  const Operand& y = call.operands[inputs];
-  for (int i = 0; i < inputs + outputs; ++i) {
-    const Operand& x = call.operands[i];
-    if (stretches(x, y) && (i < inputs || stretches(y, x))) continue;
-    call.error->set(ErrorCode::bad_shape, i, 0);
-    return false;
-  }
-  return true;
-}
-
 // Dimension d of y, inside or merged with the one before it in `s`.
 template <int operands>
 void append_dim(Space<operands>& s, int64_t size, const int64_t (&stride)[operands]) {
