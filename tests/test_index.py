@@ -333,3 +333,21 @@ def test_scatter_multiplies_and_adds_by_name() -> None:
     assert pb.full((3,), 2.0).scatter_(0, i, 3.0, reduce="multiply").tolist() == [18, 2, 6]
     assert pb.full((3,), 2.0).scatter(0, i, pb.ones(3), reduce="add").tolist() == [4, 2, 3]
     assert pb.zeros(3).scatter_(0, pb.tensor([]).long(), 1.0).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("size", [6, 4099])
+def test_a_mask_s_bytes_may_be_any_that_numpy_calls_true(size: int) -> None:
+    """NumPy makes such masks from views of bytes; where they came from, what is true may be 2 or 255."""
+    bits = np.resize(np.array([0, 2, 255, 1, 0, 3], np.uint8), size)
+    chosen, x = bits != 0, np.arange(size, dtype=np.float32)
+    mask, t = pb.from_numpy(bits.view(bool)), pb.tensor(x)
+    source = pb.arange(size) * -1.0
+    assert np.array_equal(pb.masked_select(t, mask).numpy(), x[chosen])
+    assert np.array_equal(t[mask].numpy(), x[chosen])
+    assert np.array_equal(pb.nonzero(mask).numpy(), np.argwhere(chosen))
+    assert np.array_equal(pb.where(mask, t, -1.0).numpy(), np.where(chosen, x, -1))
+    assert pb.count_nonzero(mask).item() == mask.sum().item() == chosen.sum()
+    expected = x.copy()
+    expected[chosen] = -np.arange(chosen.sum())
+    assert np.array_equal(pb.masked_scatter(t, mask, source).numpy(), expected)
+    assert np.array_equal(t.masked_fill(mask, 7).numpy(), np.where(chosen, 7, x))

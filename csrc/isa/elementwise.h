@@ -45,10 +45,6 @@ PB_INLINE void for_each_element(int64_t n, F&& f) {
   for (int64_t i = 0; i < n; ++i) f(i);
 }
 
-// What a tile reads T as. GCC 12 makes no vectors of most loops over bool, and a byte that is true may not be 1.
-template <class T>
-using Stored = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
-
 // The common iteration space: the output's shape, neighbouring dimensions merged where every operand allows it.
 struct Space {
   int ndim = 0;

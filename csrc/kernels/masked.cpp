@@ -49,7 +49,7 @@ int64_t pieces_of(const Operand& x) { return (x.size() + kPiece - 1) / kPiece; }
 void count_nonzero_all(const Call& c) {
   Scratch scratch;
   int64_t* counts = scratch.take<int64_t>(pieces_of(c[0]));
-  visit_any(c[0].dtype, [&](auto zero) { count_pieces<decltype(zero)>(c[0], counts); });
+  visit_any(c[0].dtype, [&](auto zero) { count_pieces<Stored<decltype(zero)>>(c[0], counts); });
   int64_t total = 0;
   for (int64_t p = 0; p < pieces_of(c[0]); ++p) total += counts[p];
   *c[1].data<int64_t>() = total;
@@ -96,7 +96,7 @@ void number_pieces(const Operand& x, int64_t most, const F& f) {
 void nonzero(const Call& c) {
   const Operand &x = c[0], &y = c[1];
   visit_any(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
+    using T = Stored<decltype(zero)>;
     number_pieces<T>(x, y.shape[0], [&](int64_t begin, int64_t end, int64_t row, int64_t until) {
       find_piece<T>(x, y, begin, end, row, until);
     });
@@ -112,14 +112,14 @@ void select_words(const Call& c) {
   Walk<2> w;
   for (int d = 0; d < x.ndim; ++d) w.add(x.shape[d], {x.strides[d], mask.strides[d]});
   const int64_t from = w.inner(0), step = w.inner(1), to = y.strides[0];
-  number_pieces<bool>(mask, y.shape[0], [&](int64_t begin, int64_t end, int64_t row, int64_t until) {
+  number_pieces<Stored<bool>>(mask, y.shape[0], [&](int64_t begin, int64_t end, int64_t row, int64_t until) {
     each_row(w, begin, end, [&](const int64_t* at, int64_t n) {
       const Word* xs = x.data<Word>() + at[0];
       const uint8_t* chosen = mask.data<uint8_t>() + at[1];
       Word* ys = y.data<Word>();
       for (int64_t k = 0; k < n && row < until; ++k) {
         ys[row * to] = xs[k * from];
-        row += chosen[k * step];
+        row += chosen[k * step] != 0;
       }
     });
   });
@@ -131,7 +131,7 @@ void scatter_words(const Call& c) {
   Walk<3> w;
   for (int d = 0; d < y.ndim; ++d) w.add(y.shape[d], {x.strides[d], mask.strides[d], y.strides[d]});
   const int64_t from = w.inner(0), step = w.inner(1), to = w.inner(2), next = values.strides[0];
-  number_pieces<bool>(mask, values.shape[0], [&](int64_t begin, int64_t end, int64_t row, int64_t until) {
+  number_pieces<Stored<bool>>(mask, values.shape[0], [&](int64_t begin, int64_t end, int64_t row, int64_t until) {
     each_row(w, begin, end, [&](const int64_t* at, int64_t n) {
       const Word* xs = x.data<Word>() + at[0];
       const uint8_t* chosen = mask.data<uint8_t>() + at[1];
@@ -139,9 +139,9 @@ void scatter_words(const Call& c) {
       int64_t k = 0;
       for (; k < n && row < until; ++k) {
         const Word v = values.data<Word>()[row * next], own = xs[k * from];
-        const Word all = static_cast<Word>(-static_cast<int64_t>(chosen[k * step]));  // ones where it is chosen
+        const Word all = static_cast<Word>(-static_cast<int64_t>(chosen[k * step] != 0));  // ones where it is chosen
         ys[k * to] = static_cast<Word>((v & all) | (own & ~all));
-        row += chosen[k * step];
+        row += chosen[k * step] != 0;
       }
       for (; k < n; ++k) ys[k * to] = xs[k * from];
     });

@@ -1,6 +1,6 @@
 """Losses with a margin, and the distances that they compare: written in ops, so that the tape has their pullbacks.
 
-`size_average`, `reduce` and unknown reductions are as in ops/loss.py. Seed 001, section on losses; formulas are PyTorch's.
+`size_average`, `reduce` and unknown reductions are as in ops/loss.py. Formulas are PyTorch's.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def _padded(x: Any, pads: Pads, mode: str, value: float = 0.0) -> Any:
         return view.copy_array(x)
     y = cpu.empty(_padded_shape(x.shape, pads), x.dtype)
     number = create.fill_array(cpu.empty((), x.dtype), value)
-    cpu.kernels.pad(x, np.array(pads), number, y, MODES.index(mode))
+    cpu.kernels.pad(x, np.array(pads, np.int64), number, y, MODES.index(mode))
     return y
 
 
