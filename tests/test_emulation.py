@@ -91,6 +91,7 @@ SANITIZERS = ["", pytest.param("address", marks=slow), pytest.param("thread", ma
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_right_kernel_passes(run: Run, order: str, sanitizer: str) -> None:
     assert numbers(run("none", order, sanitizer)) == REVERSED
+    assert numbers(run("count of threads", order, sanitizer)) == [THREADS, THREADS - 1] * (THREADS // 2)
     warps = [sum(range(32)), sum(range(32, 64))]
     assert numbers(run("sum of warp", order, sanitizer)) == [float(warps[i // 32]) for i in range(THREADS)]
 
@@ -115,13 +116,19 @@ def test_divergence_is_an_error(run: Run, fault: str, words: str, order: str) ->
     assert done.returncode == 1 and re.search(words, done.stderr), done.stdout + done.stderr
 
 
-def test_unwritten_shared_memory_is_nan(run: Run) -> None:
-    assert all(math.isnan(value) for value in numbers(run("unwritten shared memory")))
+@pytest.mark.parametrize("memory", ["shared", "scratch"])
+def test_unwritten_memory_is_nan(run: Run, memory: str) -> None:
+    assert all(math.isnan(value) for value in numbers(run(f"unwritten {memory} memory")))
+
+
+def test_filled_scratch_memory_is_what_it_was_filled_with(run: Run) -> None:
+    assert numbers(run("filled scratch memory")) == [1.0] * THREADS
 
 
 @slow
-def test_address_sanitizer_sees_the_end_of_shared_memory(run: Run) -> None:
-    done = run("beyond shared memory", sanitizer="address")
+@pytest.mark.parametrize("memory", ["shared", "scratch"])
+def test_address_sanitizer_sees_the_end(run: Run, memory: str) -> None:
+    done = run(f"beyond {memory} memory", sanitizer="address")
     assert done.returncode != 0 and "heap-buffer-overflow" in done.stderr, done.stderr
 
 

@@ -59,7 +59,15 @@ PB_DEVICE T* shared() {
   return piece;
 }
 
+// What stood there before. Only integers: the order in which threads come must not show.
 PB_DEVICE int compare_and_swap(int* word, int expected, int desired) { return atomicCAS(word, expected, desired); }
+PB_DEVICE int fetch_add(int* word, int value) { return atomicAdd(word, value); }
+PB_DEVICE int64_t fetch_add(int64_t* word, int64_t value) {
+  return static_cast<int64_t>(atomicAdd(reinterpret_cast<unsigned long long*>(word), value));
+}
+PB_DEVICE int64_t fetch_max(int64_t* word, int64_t value) {
+  return atomicMax(reinterpret_cast<long long*>(word), value);
+}
 
 #else
 
@@ -88,6 +96,17 @@ PB_DEVICE T* shared() {
 PB_DEVICE int compare_and_swap(int* word, int expected, int desired) {
   __atomic_compare_exchange_n(word, &expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;
+}
+template <class Integer>
+PB_DEVICE Integer fetch_add(Integer* word, std::type_identity_t<Integer> value) {
+  return __atomic_fetch_add(word, value, __ATOMIC_RELAXED);
+}
+PB_DEVICE int64_t fetch_max(int64_t* word, int64_t value) {
+  int64_t there = __atomic_load_n(word, __ATOMIC_RELAXED);
+  while (there < value &&
+         !__atomic_compare_exchange_n(word, &there, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return there;
 }
 
 #endif

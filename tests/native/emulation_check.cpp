@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/device.h"
+#include "common/scratch.h"
 
 using namespace pullback;
 using namespace pullback::cuda;
@@ -54,6 +55,21 @@ __global__ void unwritten_shared(const float*, float* y) {
   y[thread()] = s[thread()];
 }
 
+// One element further than there is.
+__global__ void beyond_scratch(const float* piece, float* y) { y[thread()] = piece[thread() + 1]; }
+
+__global__ void copy(const float* piece, float* y) { y[thread()] = piece[thread()]; }
+
+// The number of threads that were counted before, and the largest number counted: both come out the same in any order.
+__global__ void count_threads(const float*, float* y) {
+  int64_t* counted = shared<int64_t, 2>();
+  if (thread() < 2) counted[thread()] = 0;
+  sync_block();
+  fetch_max(counted + 1, fetch_add(counted, 1));
+  sync_block();
+  y[thread()] = static_cast<float>(counted[thread() % 2]);
+}
+
 __global__ void unguarded_sum(const float* x, float* y) { y[0] += x[thread()]; }
 
 // Σ x within a warp, and the order of lanes after it
@@ -63,10 +79,13 @@ __global__ void sum_of_warp(const float* x, float* y) {
   y[thread()] = sum;
 }
 
+enum class Input { numbers, scratch, filled };  // 0, 1, 2, …; scratch memory as it comes; scratch memory of ones
+
 struct Fault {
   const char* name;
   void (*kernel)(const float*, float*);
   int blocks = 1;
+  Input input = Input::numbers;
 };
 constexpr Fault faults[] = {
     {"none", reverse<true>},
@@ -76,6 +95,10 @@ constexpr Fault faults[] = {
     {"lane left before shuffle", leave_before_shuffle},
     {"beyond shared memory", beyond_shared},
     {"unwritten shared memory", unwritten_shared},
+    {"beyond scratch memory", beyond_scratch, 1, Input::scratch},
+    {"unwritten scratch memory", copy, 1, Input::scratch},
+    {"filled scratch memory", copy, 1, Input::filled},
+    {"count of threads", count_threads},
     {"unguarded sum", unguarded_sum},
     {"two blocks on one place", reverse<true>, 2},
     {"sum of warp", sum_of_warp},
@@ -95,7 +118,11 @@ int main(int, char** argv) {
   for (const Fault& fault : faults) {
     if (std::strcmp(fault.name, argv[1]) != 0) continue;
     try {
-      launch(fault.kernel, fault.blocks, kThreads, static_cast<const float*>(x), static_cast<float*>(y));
+      Scratch scratch;
+      float* piece = scratch.take<float>(kThreads);
+      if (fault.input == Input::filled) fill_scratch(piece, kThreads, 1.0f);
+      const float* input = fault.input == Input::numbers ? x : piece;
+      launch(fault.kernel, fault.blocks, kThreads, input, static_cast<float*>(y));
     } catch (const std::runtime_error& e) {
       std::fprintf(stderr, "%s\n", e.what());
       return 1;
