@@ -7,11 +7,30 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import pullback
 from pullback import Generator
 from pullback.utils.data import Dataset, Subset
 from pullback.utils.data.dataset import sizes_of_fractions
+
+
+def stratified_indices(
+    labels: Any, fractions: Sequence[float], generator: Generator | None = None, op: str = "stratified_indices"
+) -> list[NDArray[np.int64]]:
+    """The indices of N samples, dealt at random into parts in which each class has its share; ascending in each part.
+
+    `labels` is a tensor, array or list of N classes. ValueError unless the fractions sum to 1.
+    """
+    classes = np.asarray(labels.numpy() if isinstance(labels, pullback.Tensor) else labels)
+    order = np.asarray(pullback.randperm(len(classes), generator=generator).tolist(), dtype=np.int64)
+    parts: list[list[Any]] = [[] for _ in fractions]
+    for label in np.unique(classes):
+        members = order[classes[order] == label]
+        ends = list(accumulate(sizes_of_fractions(op, fractions, len(members))))
+        for part, piece in zip(parts, np.split(members, ends[:-1]), strict=True):
+            part.append(piece)
+    return [np.sort(np.concatenate([order[:0], *part])) for part in parts]
 
 
 def stratified_split(
@@ -26,12 +45,5 @@ def stratified_split(
     targets = getattr(dataset, "targets", None)
     if targets is None:
         raise TypeError(f"stratified_split: {type(dataset).__name__} has no targets")
-    labels = np.asarray(targets.numpy() if isinstance(targets, pullback.Tensor) else targets)
-    order = np.asarray(pullback.randperm(len(labels), generator=generator).tolist(), dtype=np.int64)
-    parts: list[list[Any]] = [[] for _ in fractions]
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        ends = list(accumulate(sizes_of_fractions("stratified_split", fractions, len(members))))
-        for part, piece in zip(parts, np.split(members, ends[:-1]), strict=True):
-            part.append(piece)
-    return [Subset(dataset, np.sort(np.concatenate([order[:0], *part])).tolist()) for part in parts]
+    parts = stratified_indices(targets, fractions, generator, op="stratified_split")
+    return [Subset(dataset, part.tolist()) for part in parts]
