@@ -1,5 +1,6 @@
-"""Models that are ready to train."""
+"""Models that are ready to train, and the classical learning machines."""
 
+from pullback.models import classical
 from pullback.models.mlp import MLP
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "classical"]
