@@ -1,8 +1,5 @@
-// Reductions: a block for each result, whose threads take every so many-th term and join what they have in a tree. One
-// block also for a result of very many terms: to cut those needs scratch memory on the device, which is not there yet.
-#include "common/elementwise.h"
-#include "common/lines.h"
-#include "common/reduce.h"
+// Reductions: blocks whose threads take every so many-th term and join what they have in a tree, see common/pieces.h.
+#include "common/pieces.h"
 #include "common/reducers.h"
 #include "kernels/reduce.h"
 
@@ -11,46 +8,93 @@ namespace {
 
 // --- the loop --------------------------------------------------------------------------------------------------------
 
-template <class R>
-struct Join {
-  R r;
-  PB_DEVICE typename R::State operator()(typename R::State a, typename R::State b) const { return r.join(a, b); }
+// Where the results of a reducer (common/reducers.h) go.
+template <class Op, class Y0, class Y1>
+struct Results {
+  using State = typename Op::State;
+  Op op;
+  Y0* y0;
+  Y1* y1;
+  Space<3> kept;
+  int64_t terms_of_each;
+
+  PB_DEVICE State start() const { return op.start(); }
+  PB_DEVICE State join(State a, State b) const { return op.join(a, b); }
+  PB_DEVICE void put(State s, int64_t k) const {
+    op.put(s, terms_of_each, y0 ? y0 + kept.at(1, k) : nullptr, y1 ? y1 + kept.at(2, k) : nullptr);
+  }
 };
 
-template <class R, class X, class Y0, class Y1>
-__global__ void reduce_terms(Space<3> kept, Space<1> terms, R r, const X* x, Y0* y0, Y1* y1) {
-  for (int64_t k = block(); k < kept.size; k += blocks()) {
-    const X* from = x + kept.at(0, k);
-    typename R::State s = r.start();
-    for (int64_t i = thread(); i < terms.size; i += threads()) r.take(s, from[terms.at(0, i)], i);
-    s = reduce_block(s, Join<R>{r}, r.start());
-    if (thread() == 0) r.put(s, terms.size, y0 ? y0 + kept.at(1, k) : nullptr, y1 ? y1 + kept.at(2, k) : nullptr);
+// The terms of x that belong to each of them.
+template <class Op, class X, class Y0, class Y1>
+struct Terms : Results<Op, Y0, Y1> {
+  using State = typename Op::State;
+  static constexpr int pack = sizeof(X) == 8 ? 2 : 4;
+  const X* x = nullptr;
+  Space<1> terms = {};
+  bool packed = false, even = false;
+
+  const Results<Op, Y0, Y1>& results() const { return *this; }
+  PB_DEVICE const X* row(int64_t k) const { return x + this->kept.at(0, k); }
+  PB_DEVICE void take(State& s, const X* row, int64_t i) const { this->op.take(s, row[terms.at(0, i)], i); }
+  PB_DEVICE void take_even(State& s, const X* row, int64_t i) const {
+    this->op.take(s, row[i * terms.stride[0][0]], i);
   }
+  PB_DEVICE void take_pack(State* s, const X* row, int64_t i) const {
+    const auto x_i = load_pack<pack>(row, i);
+    for (int e = 0; e < pack; ++e) this->op.take(s[e], x_i.element[e], i * pack + e);
+  }
+};
+
+// Whether the terms of every result lie side by side, in whole packs.
+template <class F>
+bool has_packs(const F& f) {
+  bool whole = f.even && f.terms.stride[0][0] == 1;
+  whole = whole && reinterpret_cast<uintptr_t>(f.x) % (F::pack * sizeof(*f.x)) == 0;
+  for (int d = 0; d < f.kept.ndim; ++d) whole = whole && f.kept.stride[0][d] % F::pack == 0;
+  return whole;
 }
 
-// x's dimensions: those in which a result has size 1 and x has not are reduced, in row-major order.
-template <class X, class Y0, class Y1, class R>
-void reduce(const Call& c, R r, Y0* y0, Y1* y1, const Operand& first_result, const Operand& second_result) {
-  const Operand& x = c[0];
-  Space<3> kept;
-  Space<1> terms;
+// The dimensions that are kept, those with the longest strides in x first; those that are reduced, in row-major order.
+inline void split_dims(const Operand& x, const Operand& y0, const Operand& y1, Space<3>& kept, Space<1>& terms) {
+  int dims[kMaxDims], n = 0;
   for (int d = 0; d < x.ndim; ++d) {
-    const bool is_reduced = first_result.shape[d] != x.shape[d];
-    if (is_reduced) {
+    if (y0.shape[d] != x.shape[d]) {
       append_dim(terms, x.shape[d], {x.strides[d]});
-    } else {
-      append_dim(kept, x.shape[d], {x.strides[d], first_result.strides[d], second_result.strides[d]});
+      continue;
     }
+    int e = n++;
+    for (; e > 0 && llabs(x.strides[dims[e - 1]]) < llabs(x.strides[d]); --e) dims[e] = dims[e - 1];
+    dims[e] = d;
   }
-  const int64_t blocks = kept.size < kMostBlocks ? kept.size : kMostBlocks;
-  launch(reduce_terms<R, X, Y0, Y1>, blocks, threads_for_line(terms.size), kept, terms, r,
-         static_cast<const X*>(x.data<X>()), y0, y1);
+  for (int e = 0; e < n; ++e)
+    append_dim(kept, x.shape[dims[e]], {x.strides[dims[e]], y0.strides[dims[e]], y1.strides[dims[e]]});
+}
+
+template <int operands>
+int64_t inner_stride(const Space<operands>& s, int64_t of_nothing) {
+  return s.ndim ? llabs(s.stride[0][s.ndim - 1]) : of_nothing;
+}
+
+// x's dimensions: those in which a result has size 1 and x has not are reduced.
+template <class X, class Y0, class Y1, class Op>
+void reduce(const Call& c, Op op, Y0* y0, Y1* y1, const Operand& first_result, const Operand& second_result) {
+  Terms<Op, X, Y0, Y1> f{{op, y0, y1, {}, 0}};
+  split_dims(c[0], first_result, second_result, f.kept, f.terms);
+  f.terms_of_each = f.terms.size;
+  f.x = c[0].data<X>();
+  f.even = f.terms.ndim == 1;
+  f.packed = has_packs(f);
+  const bool columns = inner_stride(f.kept, INT64_MAX) < inner_stride(f.terms, 0);
+  if (columns && f.kept.size >= kWarpSize / 4)  // fewer leave most lanes without work
+    return reduce_in_columns(f, f.kept.size, f.terms.size);
+  reduce_in_rows(f, f.kept.size, f.terms.size);
 }
 
 // One result, of the dtype Y.
-template <class X, class Y, class R>
-void reduce_to(const Call& c, R r) {
-  reduce<X>(c, r, c[1].data<Y>(), static_cast<Y*>(nullptr), c[1], c[1]);
+template <class X, class Y, class Op>
+void reduce_to(const Call& c, Op op) {
+  reduce<X>(c, op, c[1].data<Y>(), static_cast<Y*>(nullptr), c[1], c[1]);
 }
 
 // The type in which integers and floats are reduced.
