@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pullback import _walk
 from pullback._tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
@@ -12,15 +13,20 @@ from pullback.autograd import function
 from pullback.autograd.function import Function
 from pullback.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 
+if TYPE_CHECKING:
+    from pullback.autograd import functional, graph
+
 __all__ = [
     "Function",
     "GradcheckError",
     "backward",
     "enable_grad",
     "function",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
     "no_grad",
@@ -28,6 +34,13 @@ __all__ = [
 ]
 
 Tensors = Tensor | Sequence[Tensor]
+
+
+def __getattr__(name: str) -> Any:
+    """What few programs need is imported when it is first used."""
+    if name in ("functional", "graph"):
+        return importlib.import_module(f"pullback.autograd.{name}")
+    raise AttributeError(f"module 'pullback.autograd' has no attribute {name!r}")
 
 
 def _as_list(tensors: Any) -> list[Any]:
