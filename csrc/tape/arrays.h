@@ -1,11 +1,17 @@
-// NumPy arrays as ops see them: which are plain enough for a short way, and new ones.
+// Arrays as the tape sees them: where one lives, which are plain enough for a short way, and new ones.
 #pragma once
 #include "tape/numpy.h"
 #include "tape/tensor.h"
 
 namespace pullback::tape {
 
-// The array of a tensor that lives on the default device and holds float32 or float64; nullptr for all else.
+// The device that holds an array: of NumPy's at once, of others by what their type was registered with.
+Ref registered_device_of(PyObject* array);
+inline Ref device_of(PyObject* array) {
+  return PyArray_Check(array) ? Ref::to(library.device) : registered_device_of(array);
+}
+
+// The NumPy array of a tensor that holds float32 or float64; nullptr for all else.
 PyArrayObject* plain(PyObject* object);
 bool is_plain_array(PyObject* array);
 
@@ -14,9 +20,13 @@ inline bool same_dtype(PyArrayObject* a, PyArrayObject* b) { return PyArray_DESC
 Ref tuple_of(int ndim, const npy_intp* sizes);
 inline Ref shape_of(PyArrayObject* a) { return tuple_of(PyArray_NDIM(a), PyArray_DIMS(a)); }
 
-// Uninitialised, from the device's allocator.
+// Uninitialised, from the allocator of NumPy arrays' device.
 Ref empty(int ndim, const npy_intp* sizes, PyArrayObject* like);
-// A kernel of the default device.
-Ref find_kernel(PyObject* name);
+// Uninitialised, beside another array and as that.
+Ref empty_like(PyObject* array);
+Ref find_kernel(PyObject* device, PyObject* name);
+
+extern PyMethodDef device_of_method;
+extern PyMethodDef as_strided_method;
 
 }  // namespace pullback::tape

@@ -77,7 +77,7 @@ Ref sum_rows(PyObject* dy) {
   npy_intp row[] = {1, n};
   PyArray_Dims dims{row, 2};
   const Ref seen(out ? PyArray_Newshape(as_array(out.get()), &dims, NPY_CORDER) : nullptr);
-  const Ref sum = find_kernel(names.sum);
+  const Ref sum = find_kernel(library.device, names.sum);
   return seen && sum && call(sum.get(), dy, seen.get()) ? std::move(out) : Ref();
 }
 
@@ -97,7 +97,7 @@ PyObject* pull_linear(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (!is_matrix(dy) || !is_matrix(x) || !is_matrix(w)) Py_RETURN_NONE;
   const Py_ssize_t parents = PyTuple_GET_SIZE(node->parents);
   const auto wanted = [&](Py_ssize_t i) { return i < parents && PyTuple_GET_ITEM(node->parents, i) != Py_None; };
-  const Ref matmul = find_kernel(names.matmul);
+  const Ref matmul = find_kernel(library.device, names.matmul);
   Ref found(matmul ? PyList_New(3) : nullptr);
   for (Py_ssize_t i = 0; found && i < 3; ++i) {
     Ref gradient = Ref::to(Py_None);

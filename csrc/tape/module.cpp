@@ -1,5 +1,6 @@
 // pullback._core: the parts of the tape that every op passes through.
 #define PULLBACK_IMPORTS_NUMPY
+#include "tape/arrays.h"
 #include "tape/node.h"
 #include "tape/numpy.h"
 #include "tape/op.h"
@@ -15,17 +16,19 @@ void hold(T*& field, PyObject* value) {
   Py_XDECREF(before);
 }
 
-// connect(Tensor, device, dtypes, block, run_hooks, accumulate), each when its module is ready
+// connect(Tensor, device, devices, dtypes, block, run_hooks, accumulate), each when its module is ready
 PyObject* connect(PyObject*, PyObject* arguments, PyObject* keywords) {
-  static const char* const parameters[] = {"Tensor", "device", "dtypes", "block", "run_hooks", "accumulate", nullptr};
-  PyObject *tensor = nullptr, *device = nullptr, *dtypes = nullptr, *block = nullptr, *run_hooks = nullptr,
-           *accumulate = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|$O!OO!O!OO:connect", const_cast<char**>(parameters),
-                                   &PyType_Type, &tensor, &device, &PyDict_Type, &dtypes, &PyType_Type, &block,
-                                   &run_hooks, &accumulate))
+  static const char* const parameters[] = {"Tensor", "device",    "devices",    "dtypes",
+                                           "block",  "run_hooks", "accumulate", nullptr};
+  PyObject *tensor = nullptr, *device = nullptr, *devices = nullptr, *dtypes = nullptr, *block = nullptr,
+           *run_hooks = nullptr, *accumulate = nullptr;
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|$O!OO!O!O!OO:connect", const_cast<char**>(parameters),
+                                   &PyType_Type, &tensor, &device, &PyDict_Type, &devices, &PyDict_Type, &dtypes,
+                                   &PyType_Type, &block, &run_hooks, &accumulate))
     return nullptr;
   if (tensor) hold(library.tensor, tensor);
   if (device) hold(library.device, device);
+  if (devices) hold(library.devices, devices);
   if (dtypes) hold(library.dtypes, dtypes);
   if (block) hold(library.block, block);
   if (run_hooks) hold(library.run_hooks, run_hooks);
@@ -37,8 +40,10 @@ PyObject* is_recording(PyObject*, PyObject*) { return PyBool_FromLong(grad_enabl
 
 PyMethodDef functions[] = {
     {"connect", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(connect)), METH_VARARGS | METH_KEYWORDS,
-     "connect(*, Tensor, device, dtypes, block, run_hooks, accumulate): what this module calls back."},
+     "connect(*, Tensor, device, devices, dtypes, block, run_hooks, accumulate): what this module calls back."},
     {"grad_enabled", is_recording, METH_NOARGS, "Whether ops are being recorded."},
+    device_of_method,
+    as_strided_method,
     record_method,
     walk_method,
     pull_linear_method,
@@ -63,6 +68,8 @@ bool intern_names() {
              {&names.name, "name"},
              {&names.empty, "empty"},
              {&names.kernels, "kernels"},
+             {&names.owns, "owns"},
+             {&names.base, "base"},
              {&names.add, "add"},
              {&names.matmul, "matmul"},
              {&names.sum, "sum"},

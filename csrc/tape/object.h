@@ -33,7 +33,8 @@ inline bool given(PyObject* field) { return field && field != Py_None; }
 // What `connect` was told: the Python layer's own types and functions, which this one calls back.
 struct Library {
   PyTypeObject* tensor = nullptr;  // pullback.Tensor
-  PyObject* device = nullptr;      // where new tensors live
+  PyObject* device = nullptr;      // that of NumPy arrays
+  PyObject* devices = nullptr;     // {type of array: array → its device} of all others
   PyObject* dtypes = nullptr;      // {numpy dtype: pullback dtype}
   PyTypeObject* block = nullptr;   // what owns the memory of an array of ours
   PyObject* run_hooks = nullptr;   // (hooks, gradient) → gradient
@@ -42,7 +43,7 @@ struct Library {
 inline Library library;
 
 struct Names {
-  PyObject *pullback, *pullback_ops, *name, *empty, *kernels, *add, *matmul, *sum, *follow_base;
+  PyObject *pullback, *pullback_ops, *name, *empty, *kernels, *owns, *base, *add, *matmul, *sum, *follow_base;
 };
 inline Names names;
 

@@ -9,7 +9,7 @@ namespace pullback::tape {
 
 PyObject* kernel_of(OpObject* op) {
   if (op->device == library.device) return op->kernel;
-  Ref kernel = find_kernel(op->kernel_name);
+  Ref kernel = find_kernel(library.device, op->kernel_name);
   if (!kernel) return nullptr;
   Py_XSETREF(op->kernel, kernel.release());
   Py_XSETREF(op->device, Py_NewRef(library.device));

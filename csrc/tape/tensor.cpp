@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "tape/numpy.h"
+#include "tape/arrays.h"
 
 namespace pullback::tape {
 
@@ -97,13 +97,14 @@ PyMethodDef methods[] = {{"_wrap", wrap_array, METH_O | METH_CLASS, "A new tenso
 
 Ref wrap(PyTypeObject* type, PyObject* array) {
   PyObject* dtype = dtype_of(array);
-  if (!dtype) return {};
+  Ref device = dtype ? device_of(array) : Ref();
+  if (!device) return {};
   Ref made(type->tp_alloc(type, 0));
   if (!made) return {};
   TensorObject* t = as_tensor(made.get());
   t->array = Py_NewRef(array);
   t->dtype = Py_NewRef(dtype);
-  t->device = Py_NewRef(library.device);
+  t->device = device.release();
   return made;
 }
 

@@ -12,23 +12,27 @@
 namespace pullback::tape {
 namespace {
 
+// The same of an array that is not NumPy's: its base is the array that owns the memory, None where that is itself.
+bool exclusive_elsewhere(PyObject* array) {
+  const Ref base(PyObject_GetAttr(array, names.base));
+  const bool shared = base && base.get() != Py_None && Py_REFCNT(base.get()) != 2;  // the array's, and the one here
+  const Ref device = base && !shared ? device_of(array) : Ref();
+  const Ref owns(device ? PyObject_CallMethodOneArg(device.get(), names.owns, array) : nullptr);
+  PyErr_Clear();  // what cannot be asked is not ours
+  return owns.get() == Py_True;
+}
+
 // Whether nobody but the one reference at hand can see an array, and its memory is ours, whole and row-major: then it
 // may be added to in place, and a leaf may keep it as its gradient.
 bool exclusive(PyObject* object) {
-  if (!PyArray_CheckExact(object) || Py_REFCNT(object) != 1) return false;
+  if (Py_REFCNT(object) != 1) return false;
+  if (!PyArray_CheckExact(object)) return exclusive_elsewhere(object);
   PyArrayObject* array = as_array(object);
   PyObject* owner = PyArray_BASE(array);
   if (owner && PyArray_CheckExact(owner) && Py_REFCNT(owner) == 1 &&
       PyArray_NBYTES(as_array(owner)) == PyArray_NBYTES(array))
     owner = PyArray_BASE(as_array(owner));
   return owner && Py_IS_TYPE(owner, library.block) && PyArray_IS_C_CONTIGUOUS(array);
-}
-
-// An uninitialised array as another.
-Ref empty_like(PyObject* array) {
-  const Ref empty(PyObject_GetAttr(library.device, names.empty));
-  const Ref shape(PyObject_GetAttrString(array, "shape")), dtype(PyObject_GetAttrString(array, "dtype"));
-  return empty && shape && dtype ? call(empty.get(), shape.get(), dtype.get()) : Ref();
 }
 
 struct Pending {
@@ -108,7 +112,7 @@ bool Walk::grow(Ref& sum, Ref gradient) {
     return static_cast<bool>(sum);
   }
   Ref out = exclusive(sum.get()) ? Ref::to(sum.get()) : empty_like(sum.get());
-  const Ref add = find_kernel(names.add);
+  const Ref device = device_of(sum.get()), add = find_kernel(device.get(), names.add);
   if (!out || !add || !call(add.get(), sum.get(), gradient.get(), out.get())) return false;
   sum = std::move(out);
   return true;

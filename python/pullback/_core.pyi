@@ -60,6 +60,12 @@ class Op:
 OUTPUT: Any  # stands for the op's own result in `saved`
 grad_mode: ContextVar[bool]
 
+def device_of(array: Any) -> Device:
+    """The device that holds an array."""
+
+def as_strided(array: Any, shape: Sequence[int], strides: Sequence[int]) -> Any:
+    """A NumPy array's memory under another shape and strides (bytes)."""
+
 def grad_enabled() -> bool: ...
 def record(
     rule: Rule, array: Any, inputs: Sequence[Tensor], saved: Sequence[Any] = (), args: tuple[Any, ...] = ()
@@ -81,6 +87,7 @@ def connect(
     *,
     Tensor: type[Tensor] = ...,
     device: Device = ...,
+    devices: dict[type, Callable[[Any], Device]] = ...,
     dtypes: dict[Any, DType] = ...,
     block: type = ...,
     run_hooks: Callable[..., Any] = ...,

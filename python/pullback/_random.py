@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback._backend import as_device
+from pullback._backend import as_device, cpu, device as Device
 from pullback._tensor import Tensor
 
 _DEFAULT_SEED = 67280421310721
@@ -55,37 +55,43 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed of the stream."""
-        return int(self.state[0]) % _BITS
+        return int(self._on_host()[0]) % _BITS
+
+    def _on_host(self) -> Any:
+        """A copy of the state as a NumPy array."""
+        return np.array(self.device.to_host(self.state))
 
     def get_state(self) -> Tensor:
-        """The state as a tensor of 16 bytes: the seed and the place in its stream."""
-        return Tensor._wrap(self.state.copy().view(np.uint8))
+        """The state as a tensor of 16 bytes on the CPU: the seed and the place in its stream."""
+        return Tensor._wrap(self._on_host().view(np.uint8))
 
     def set_state(self, new_state: Tensor) -> None:
         """Go back to what `get_state` returned. TypeError or RuntimeError for anything else."""
         if not isinstance(new_state, Tensor):
             raise TypeError(f"set_state: new_state expects a Tensor, got {type(new_state).__name__}")
-        array = new_state._array
+        array = new_state.cpu()._array
         if array.dtype != np.uint8 or array.shape != (16,):
             raise RuntimeError(
                 f"set_state: new_state expects uint8 and shape [16], got {array.dtype}, {list(array.shape)}"
             )
-        self.device.kernels.copy(np.ascontiguousarray(array).view(np.int64), self.state)
+        words = np.ascontiguousarray(array).view(np.int64)
+        self.device.kernels.copy(self.device.from_host(words), self.state)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_restored, (self.state.copy(),))
+        return (_restored, (self.get_state(), self.device))
 
     def __repr__(self) -> str:
-        return f"Generator(device={self.device.type!r}, seed={self.initial_seed()})"
+        return f"Generator(device={str(self.device)!r}, seed={self.initial_seed()})"
 
 
-def _restored(state: Any) -> Generator:
-    generator = Generator()
-    generator.state[...] = state
+def _restored(state: Tensor, device: Device) -> Generator:
+    generator = Generator(device)
+    generator.set_state(state)
     return generator
 
 
 default_generator = Generator()
+_default_generators: dict[Device, Generator] = {}  # of the other devices
 
 
 class _ThisThread(threading.local):
@@ -97,17 +103,34 @@ class _ThisThread(threading.local):
 this_thread = _ThisThread()
 
 
-def state_of(op: str, generator: Any) -> Any:
-    """The state array that an op draws from; the default generator's for None."""
+def default_on(device: Device) -> Generator:
+    """A device's default generator; one that is new takes the seed of the CPU's."""
+    if device is cpu:
+        return this_thread.generator
+    if device not in _default_generators:
+        made = Generator(device).manual_seed(default_generator.initial_seed())
+        return _default_generators.setdefault(device, made)
+    return _default_generators[device]
+
+
+def state_of(op: str, generator: Any, device: Device) -> Any:
+    """The state array that an op on a device draws from; the default generator's for None.
+
+    RuntimeError for a generator of another device.
+    """
     if generator is None:
-        return this_thread.generator.state
+        return default_on(device).state
     if not isinstance(generator, Generator):
         raise TypeError(f"{op}: generator expects a Generator or None, got {type(generator).__name__}")
+    if generator.device is not device:
+        raise RuntimeError(f"{op}: generator expects device {device}, got {generator.device}")
     return generator.state
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, and return it."""
+    """Seed the default generators of all devices, and return the CPU's."""
+    for generator in list(_default_generators.values()):
+        generator.manual_seed(seed)
     return this_thread.generator.manual_seed(seed)
 
 

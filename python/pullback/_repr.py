@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pullback import _dtype
+from pullback._backend import cpu
 
 if TYPE_CHECKING:
     from pullback._tensor import Tensor
@@ -16,7 +17,7 @@ def tensor_repr(t: Tensor) -> str:
     """NumPy's layout of the values, then what is not the default."""
     prefix = "tensor("
     values = np.array2string(
-        t._array,
+        t._host(),
         separator=", ",
         prefix=prefix,
         precision=4,
@@ -25,6 +26,8 @@ def tensor_repr(t: Tensor) -> str:
         edgeitems=3,
     )
     notes = []
+    if t.device is not cpu:
+        notes.append(f"device={str(t.device)!r}")
     if t._array.size == 0 and t._array.ndim != 1:
         notes.append(f"size={tuple(t.shape)}")
     if t.dtype not in (_dtype.get_default_dtype(), _dtype.int64, _dtype.bool_):

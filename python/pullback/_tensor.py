@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from pullback import _core, _dtype, _tape
-from pullback._backend import BLOCK, as_device, cpu, device
+from pullback._backend import as_device, cpu, device
 from pullback._core import TensorBase
 from pullback._dtype import dtype
 from pullback._methods import Methods
@@ -223,17 +223,26 @@ class Tensor(TensorBase, Methods):
     # --- out of pullback ----------------------------------------------------------------------------------------------
 
     def numpy(self, *, force: bool = False) -> Any:
-        """The array behind the tensor, shared; RuntimeError where it requires grad, unless `force`."""
+        """The array behind the tensor, shared; with `force`, or a copy of it on the CPU.
+
+        RuntimeError where it requires grad, TypeError where it lives on another device than the CPU, unless `force`.
+        """
         if not force and self.requires_grad:
             raise RuntimeError("numpy: the tensor requires grad; use detach().numpy()")
-        return self._array
+        if not force and self.device is not cpu:
+            raise TypeError(f"numpy: expected a tensor on the CPU, got one on {self.device}; use cpu().numpy()")
+        return self._host()
+
+    def _host(self) -> Any:
+        """The elements as a NumPy array: the one behind the tensor on the CPU, else a copy."""
+        return self.device.to_host(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = self.numpy()
         return array if dtype is None and not copy else np.array(array, dtype=dtype, copy=True)
 
     def __dlpack__(self, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)
+        return self.detach()._array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
         return self._array.__dlpack_device__()
@@ -242,20 +251,20 @@ class Tensor(TensorBase, Methods):
         """The only element as a Python number; RuntimeError where there is not exactly one."""
         if self._array.size != 1:
             raise RuntimeError(f"item: expected one element, got shape {list(self.shape)}")
-        return self._array.item()
+        return self.device.to_host(self._array).item()
 
     def tolist(self) -> Any:
         """Nested Python lists of the elements."""
-        return self._array.tolist()
+        return self._host().tolist()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         state = (
-            np.require(self._array, requirements="C"),
+            np.require(self._host(), requirements="C"),
             self.requires_grad,
             type(self),
             dict(getattr(self, "__dict__", {})),
         )
-        return (_unpickle, state)
+        return (_unpickle, state if self.device is cpu else (*state, self.device))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if not self.is_leaf:
@@ -275,11 +284,13 @@ class Tensor(TensorBase, Methods):
         return tensor_repr(self)
 
 
-_core.connect(Tensor=Tensor, device=cpu, dtypes=_dtype._FROM_NUMPY, block=BLOCK)
+_core.connect(Tensor=Tensor, dtypes=_dtype._FROM_NUMPY)
 
 
-def _unpickle(array: Any, requires_grad: bool, cls: type[Tensor], attributes: dict[str, Any]) -> Tensor:
-    t = cls._wrap(array)
+def _unpickle(
+    array: Any, requires_grad: bool, cls: type[Tensor], attributes: dict[str, Any], on: device = cpu
+) -> Tensor:
+    t = cls._wrap(on.from_host(array))
     t._requires_grad = requires_grad
     for name, value in attributes.items():
         setattr(t, name, value)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pullback import _core
-from pullback._backend import cpu
 from pullback._tape import Node, set_grad_enabled
 from pullback._tensor import Tensor
 
@@ -47,8 +46,8 @@ def _starts(op: str, tensors: Sequence[Tensor], seeds: Sequence[Tensor | None]) 
                     f"{op}: a gradient is created implicitly only for a scalar, got shape {list(t.shape)}; "
                     "pass gradient="
                 )
-            one = cpu.empty(t._array.shape, t._array.dtype)
-            cpu.kernels.fill(one, 1.0)
+            one = t.device.empty(t._array.shape, t._array.dtype)
+            t.device.kernels.fill(one, 1.0)
             seed = Tensor._wrap(one)
         elif not isinstance(seed, Tensor) or seed.shape != t.shape:
             got = list(seed.shape) if isinstance(seed, Tensor) else type(seed).__name__

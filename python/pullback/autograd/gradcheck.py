@@ -137,7 +137,7 @@ def _unit_vectors(y: Tensor) -> Iterator[Tensor]:
     for k in range(y.shape.numel()):
         e = np.zeros(y.shape, y._array.dtype)
         e.flat[k] = 1
-        yield Tensor._wrap(e)
+        yield Tensor._wrap(y.device.from_host(e))
 
 
 def _analytical(y: Tensor, tensors: list[Any], checked: list[int], check_dtypes: bool) -> list[Any]:
@@ -156,22 +156,25 @@ def _analytical(y: Tensor, tensors: list[Any], checked: list[int], check_dtypes:
                     f"gradcheck: the gradient of input {i} expects {x.dtype} of shape {list(x.shape)}, got "
                     f"{g.dtype} of shape {list(g.shape)}"
                 )
-            jacobian[:, k] = g._array.reshape(-1)
+            jacobian[:, k] = g._host().reshape(-1)
     return jacobians
 
 
 def _numerical(func: Function, tensors: list[Any], i: int, eps: float) -> list[Any]:
     """∂y/∂x_i for every output y, by moving one element of x_i at a time: rows of [|x|, |y|]."""
-    x = tensors[i]._array
+    on, x = tensors[i].device, np.array(tensors[i]._host())
+
+    def outputs(at: tuple[int, ...], value: Any) -> list[Any]:
+        x[at] = value
+        on.kernels.copy(on.from_host(x), tensors[i]._array)
+        return [np.array(y._host(), np.float64) for y in _outputs(func, tensors)]
+
     rows: list[list[Any]] = []
     with _tape.no_grad():
         for at in np.ndindex(x.shape):
             before = x[at]
-            x[at] = before + eps
-            above = [np.array(y._array, np.float64) for y in _outputs(func, tensors)]
-            x[at] = before - eps
-            below = [np.array(y._array, np.float64) for y in _outputs(func, tensors)]
-            x[at] = before
+            above, below = outputs(at, before + eps), outputs(at, before - eps)
+            outputs(at, before)
             rows.append([(a - b).reshape(-1) / (2 * eps) for a, b in zip(above, below)])
         sizes = [y.shape.numel() for y in _outputs(func, tensors)]
     return [np.array([row[j] for row in rows]).reshape(x.size, size) for j, size in enumerate(sizes)]
@@ -184,12 +187,15 @@ def _check_undefined(func: Function, tensors: list[Any], checked: list[int]) -> 
     if len(outputs) < 2:
         return
     for j, y in enumerate(outputs):
-        seeds = [Tensor._wrap((np.ones if y is z else np.zeros)(z.shape, z._array.dtype)) for z in outputs]
+        seeds = [
+            Tensor._wrap(z.device.from_host((np.ones if y is z else np.zeros)(z.shape, z._array.dtype)))
+            for z in outputs
+        ]
         alone = _walk.gradients([y], inputs, [seeds[j]], True, False, True, op="gradcheck")
         together = _walk.gradients(outputs, inputs, seeds, True, False, True, op="gradcheck")
         for i, a, b in zip(checked, alone, together):
-            left = 0.0 if a is None else a._array
-            right = 0.0 if b is None else b._array
+            left = 0.0 if a is None else a._host()
+            right = 0.0 if b is None else b._host()
             if not np.allclose(left, right, equal_nan=True):
                 raise GradcheckError(
                     f"gradcheck: input {i} has another gradient when only output {j} has one than with zeros for the rest"
@@ -227,7 +233,7 @@ def gradgradcheck(
         rng = np.random.default_rng(0)
         order: Any = "F" if gen_non_contig_grad_outputs else "C"
         arrays = [np.asarray(rng.standard_normal(y.shape), y._array.dtype, order=order) for y in with_grad]
-        seeds = [Tensor._wrap(a).requires_grad_() for a in arrays]
+        seeds = [Tensor._wrap(y.device.from_host(a)).requires_grad_() for y, a in zip(with_grad, arrays)]
     else:
         seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
 

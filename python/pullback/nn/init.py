@@ -226,7 +226,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     columns = tensor.numel() // rows
     with _tape.no_grad():
         flat = tensor.new_empty((rows, columns)).normal_(0, 1, generator=generator)
-        matrix = flat.numpy() if rows >= columns else flat.numpy().T
+        matrix = flat._host() if rows >= columns else flat._host().T
         q, r = np.linalg.qr(matrix)  # NumPy serves: this runs once, at the start
         q = q * np.where(np.diag(r) < 0, -1, 1).astype(q.dtype)
         q = q if rows >= columns else q.T

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import cpu, device, device_of
 from pullback._dtype import dtype
 from pullback._tensor import Tensor
+from pullback.ops._arrays import fill_array
 
 Number = (bool, int, float)
 
@@ -33,9 +34,11 @@ def broadcast_shapes(op: str, *shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(result)
 
 
-def scalar_tensor(value: Any, like: dtype) -> Tensor:
+def scalar_tensor(value: Any, like: dtype, device: device) -> Tensor:
     """A Python number as a tensor without dimensions."""
-    array = cpu.empty((), like.numpy)
+    array = device.empty((), like.numpy)
+    if device is not cpu:
+        return Tensor._wrap(fill_array(array, value))
     try:
         array[()] = value
     except OverflowError:  # an integer that does not fit wraps around, as in PyTorch
@@ -63,7 +66,7 @@ def promote(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor, Te
     """Two operands (one at least a tensor) as tensors of their common dtype; of a floating-point one if `floating`."""
     if type(b) in (float, int) and isinstance(a, Tensor):  # the common case, which changes nothing about a
         if a.dtype.category == 2 or (a.dtype.category == 1 and type(b) is int and not floating):
-            return a, scalar_tensor(b, a.dtype)
+            return a, scalar_tensor(b, a.dtype, a.device)
     if floating or type(a) is not type(b) or not isinstance(a, Tensor) or a.dtype is not b.dtype:
         a, b = [x.item() if isinstance(x, np.generic) else x for x in (a, b)]
         if isinstance(a, Number) and isinstance(b, Number):
@@ -80,11 +83,26 @@ def promote(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor, Te
         common = result_type(a, b)
         if floating and not common.is_floating_point:
             common = _dtype.get_default_dtype()
-        a = a.to(common) if isinstance(a, Tensor) else scalar_tensor(a, common)
-        b = b.to(common) if isinstance(b, Tensor) else scalar_tensor(b, common)
-    if a.device is not b.device and a.device != b.device:
-        raise RuntimeError(f"{op}: operands expect one device, got {a.device} and {b.device}")
+        a = a.to(common) if isinstance(a, Tensor) else scalar_tensor(a, common, b.device)
+        b = b.to(common) if isinstance(b, Tensor) else scalar_tensor(b, common, a.device)
+    if a.device is not b.device:
+        a, b = on_one_device(op, ("input", "other"), (a, b))
     return a, b
+
+
+def on_one_device(op: str, names: Sequence[str], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors, those without dimensions on the CPU being moved to the device of the others.
+
+    RuntimeError where there is more than one device.
+    """
+    devices = list(dict.fromkeys([t.device for t in tensors]))
+    if len(devices) == 1:
+        return list(tensors)
+    others = [d for d in devices if d is not cpu]
+    if len(others) > 1 or any(t._array.ndim for t in tensors if t.device is cpu):
+        found = ", ".join([f"{name} on {t.device}" for name, t in zip(names, tensors)])
+        raise RuntimeError(f"{op}: expected all tensors on one device, got {found}")
+    return [t.to(others[0]) for t in tensors]
 
 
 def from_array(value: Any) -> Tensor:
@@ -105,8 +123,8 @@ def sum_array_to(g: Any, shape: tuple[int, ...]) -> Any:
         return g
     lead = g.ndim - len(shape)
     kept = (1,) * lead + tuple([1 if n == 1 else m for n, m in zip(shape, g.shape[lead:])])
-    out = cpu.empty(shape, g.dtype)  # not a view, so that a leaf may keep it
-    cpu.kernels.sum(g, out.reshape(kept))
+    out = device_of(g).empty(shape, g.dtype)  # not a view, so that a leaf may keep it
+    device_of(g).kernels.sum(g, out.reshape(kept))
     return out
 
 

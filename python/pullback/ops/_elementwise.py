@@ -7,19 +7,12 @@ from typing import Any
 import numpy as np
 
 from pullback import _dtype, _tape
-from pullback._backend import cpu
+from pullback._backend import cpu, device_of
 from pullback._tape import Node
 from pullback._tensor import Tensor
 from pullback.ops import strided, view
-from pullback.ops._broadcast import Number, broadcast_shapes, result_type, scalar_tensor
-
-
-def empty_as(x: Any) -> Any:
-    """An uninitialised array of x's shape and dtype, its dimensions in memory in the order that x's have."""
-    if x.flags.c_contiguous:
-        return cpu.empty(x.shape, x.dtype)
-    order = sorted(range(x.ndim), key=lambda d: -abs(x.strides[d]))
-    return cpu.empty(tuple([x.shape[d] for d in order]), x.dtype).transpose(np.argsort(order))
+from pullback.ops._arrays import apart, empty_as
+from pullback.ops._broadcast import Number, broadcast_shapes, on_one_device, result_type, scalar_tensor
 
 
 def gradient_like(node: Node, dy: Any) -> Any:
@@ -43,8 +36,8 @@ def launch(name: str, arrays: tuple[Any, ...], *scalars: Any, dtype: Any = None)
     if dtype is None and shape == first.shape:
         out = empty_as(first)
     else:
-        out = cpu.empty(shape, first.dtype if dtype is None else dtype)
-    getattr(cpu.kernels, name)(*arrays, out, *scalars)
+        out = device_of(first).empty(shape, first.dtype if dtype is None else dtype)
+    getattr(device_of(first).kernels, name)(*arrays, out, *scalars)
     return out
 
 
@@ -61,14 +54,14 @@ def launch_into(self: Tensor, name: str, arrays: tuple[Any, ...], *scalars: Any)
     if shape != x.shape:
         raise RuntimeError(f"{name}_: the result has shape {list(shape)}, expected {list(x.shape)}")
     strided.check_overlap(self)
-    apart = [view.copy_array(a) if a is not x and np.may_share_memory(a, x) else a for a in arrays]
-    getattr(cpu.kernels, name)(*apart, x, *scalars)
+    sources = [a if a is x else apart(a, x) for a in arrays]
+    getattr(self.device.kernels, name)(*sources, x, *scalars)
     self._version[0] += 1
     return self
 
 
 def as_operands(op: str, names: tuple[str, ...], operands: tuple[Any, ...]) -> list[Tensor]:
-    """Tensors and numbers as tensors of their common dtype. TypeError for anything else."""
+    """Tensors and numbers as tensors of their common dtype, on one device. TypeError for anything else."""
     for name, x in zip(names, operands):
         if not isinstance(x, (Tensor, *Number)):
             raise TypeError(f"{op}: {name} expects a Tensor or a number, got {type(x).__name__}")
@@ -76,7 +69,11 @@ def as_operands(op: str, names: tuple[str, ...], operands: tuple[Any, ...]) -> l
     common = dtypes.pop() if len(dtypes) == 1 else None
     if common is None or not common.is_floating_point:  # a floating-point one decides, whatever the numbers
         common = result_type(*operands)
-    return [view.to_dtype(x, common) if isinstance(x, Tensor) else scalar_tensor(x, common) for x in operands]
+    device = next((x.device for x in operands if isinstance(x, Tensor)), cpu)
+    tensors = [
+        view.to_dtype(x, common) if isinstance(x, Tensor) else scalar_tensor(x, common, device) for x in operands
+    ]
+    return on_one_device(op, names, tensors)
 
 
 def check_floating(op: str, x: Tensor, name: str = "input") -> Tensor:

@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor, method
+from pullback.ops._arrays import empty_as, zeros_array
 from pullback.ops._broadcast import check_tensor, sum_array_to, sum_to, to_float
-from pullback.ops._elementwise import check_floating, empty_as, gradient_like, launch, launch_into, recording
+from pullback.ops._elementwise import check_floating, gradient_like, launch, launch_into, recording
 from pullback.ops.where import clamp, clamp_, where
 
 __all__ = [
@@ -57,7 +58,7 @@ def _rule(kernel: str, in_ops: InOps) -> Rule:
 
     def pullback(node: Node, dy: Any) -> tuple[Any]:
         dx = gradient_like(node, dy)
-        getattr(cpu.kernels, f"{kernel}_backward")(dy, node.saved[0], dx, *node.args)
+        getattr(device_of(dy).kernels, f"{kernel}_backward")(dy, node.saved[0], dx, *node.args)
         return (dx,)
 
     return Rule(kernel, pullback, lambda node, dy: (in_ops(dy, *node.tensors(), *node.args),))
@@ -74,7 +75,7 @@ def _apply(
             return input._assign(_apply(rule, op, source, scalars, kept=kept))
         return launch_into(input, rule.name, (input._array,), *scalars)
     out = empty_as(input._array)
-    getattr(cpu.kernels, rule.name)(input._array, out, *scalars)
+    getattr(input.device.kernels, rule.name)(input._array, out, *scalars)
     saved = OUTPUT if rule in _FROM_OUTPUT else input
     return record(rule, out, (input,), (saved,), scalars if kept is None else scalars[:kept])
 
@@ -298,8 +299,7 @@ def _heaviside_pullback(node: Node, dy: Any) -> list[Any]:
     gradients: list[Any] = [None, None]
     x, shape = node.saved[0], node.args[0]
     if node.needs(0):
-        gradients[0] = cpu.empty(x.shape, x.dtype)
-        cpu.kernels.fill(gradients[0], 0.0)
+        gradients[0] = zeros_array(x.shape, x)
     if node.needs(1):
         at_zero = launch("logical_not", (x,), dtype="bool")
         gradients[1] = sum_array_to(launch("where_backward", (dy, at_zero), True), shape)
@@ -335,7 +335,7 @@ def heaviside_(self: Tensor, values: Tensor) -> Tensor:
 
 def _prelu_pullback(node: Node, dy: Any) -> list[Any]:
     dx, dweight = empty_as(dy), empty_as(dy)
-    cpu.kernels.prelu_backward(dy, *node.saved, dx, dweight)
+    device_of(dy).kernels.prelu_backward(dy, *node.saved, dx, dweight)
     return [dx if node.needs(0) else None, sum_array_to(dweight, node.args[0]) if node.needs(1) else None]
 
 

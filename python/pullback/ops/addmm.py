@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops._broadcast import scalar_tensor, sum_array_to, sum_to
@@ -25,7 +25,7 @@ def _addmm_pullback(node: Node, dy: Any) -> tuple[Any, Any, Any]:
     if node.needs(0):
         dc = sum_array_to(dy, shape)
         if beta != 1:
-            dc = launch("mul", dc, scalar_tensor(beta, _dtype.from_numpy(dy.dtype))._array)
+            dc = launch("mul", dc, scalar_tensor(beta, _dtype.from_numpy(dy.dtype), device_of(dy))._array)
     a, b = node.saved
     return dc, *pull(dy, a, b, (node.needs(1), node.needs(2)), alpha)
 
@@ -53,13 +53,14 @@ def _add_product(op: str, input: Tensor, a: Tensor, b: Tensor, alpha: Any, beta:
         return add(mul(input, beta), mul(multiply(a, b), alpha))
     if y.ndim == 1:
         y, c = y[:, None], c[..., None]
-    out = cpu.empty(shape, x.dtype)
+    on = device_of(x)
+    out = on.empty(shape, x.dtype)
     target = out if b.ndim > 1 else out[:, None]
     if beta in (0, 1):
-        cpu.kernels.matmul(x, y, target, c if beta == 1 else None, float(alpha), 0.0, 0)
+        on.kernels.matmul(x, y, target, c if beta == 1 else None, float(alpha), 0.0, 0)
     else:
-        cpu.kernels.copy(c, target)
-        cpu.kernels.matmul(x, y, target, None, float(alpha), float(beta), 0)
+        on.kernels.copy(c, target)
+        on.kernels.matmul(x, y, target, None, float(alpha), float(beta), 0)
     return record(_ADDMM, out, (input, a, b), (a, b), (input._array.shape, float(alpha), float(beta)))
 
 

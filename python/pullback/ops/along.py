@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._dtype import int64
 from pullback._tape import OUTPUT, Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import strided, view
+from pullback.ops._arrays import apart, broadcast_array, copy_array, fill_array, zeros_array
 from pullback.ops._broadcast import Number, check_tensor, normalize_dim, scalar_tensor
 from pullback.ops._elementwise import recording
-from pullback.ops.index import ADD, ASSIGN, as_index, zeros_array
+from pullback.ops.index import ADD, ASSIGN, as_index
 
 __all__ = ["gather", "one_hot", "scatter", "scatter_add", "scatter_reduce", "take_along_dim"]
 
@@ -36,21 +35,21 @@ def _check_index(op: str, input: Tensor, dim: int, index: Any) -> tuple[int, Ten
 
 
 def _gathered(x: Any, index: Any, dim: int) -> Any:
-    y = cpu.empty(index.shape, x.dtype)
-    cpu.kernels.gather(x, index, y, dim, False)
+    y = device_of(x).empty(index.shape, x.dtype)
+    device_of(x).kernels.gather(x, index, y, dim, False)
     return y
 
 
 def _gather_pullback(node: Node, dy: Any) -> tuple[Any]:
     dim, shape = node.args
-    dx = zeros_array(shape, dy.dtype)
-    cpu.kernels.scatter(dx, node.saved[0], dy, dim, ADD)
+    dx = zeros_array(shape, dy)
+    device_of(dy).kernels.scatter(dx, node.saved[0], dy, dim, ADD)
     return (dx,)
 
 
 def _gather_pullback_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
     dim, shape = node.args
-    return (scatter_add(Tensor._wrap(zeros_array(shape, dy._array.dtype)), dim, node.tensors()[0], dy),)
+    return (scatter_add(Tensor._wrap(zeros_array(shape, dy._array)), dim, node.tensors()[0], dy),)
 
 
 _GATHER = Rule("gather", _gather_pullback, _gather_pullback_ops)
@@ -97,8 +96,8 @@ def _scatter_pullback(node: Node, dy: Any) -> list[Any]:
     index = node.saved[0]
     dx = dy
     if mode == ASSIGN and node.needs(0):
-        dx = view.copy_array(dy)
-        cpu.kernels.scatter(dx, index, np.broadcast_to(np.zeros((), dy.dtype), index.shape), dim, ASSIGN)
+        dx = copy_array(dy)
+        device_of(dx).kernels.scatter(dx, index, broadcast_array(zeros_array((), dy), index.shape), dim, ASSIGN)
     return [dx, _gathered(dy, index, dim) if node.needs(1) else None]
 
 
@@ -114,7 +113,7 @@ _SCATTER = Rule("scatter", _scatter_pullback, _scatter_pullback_ops)
 def _source(op: str, input: Tensor, index: Tensor, src: Any) -> Tensor:
     """What is written, in the index's shape and the input's dtype."""
     if isinstance(src, Number):
-        return scalar_tensor(src, input.dtype).expand(index.shape)
+        return scalar_tensor(src, input.dtype, input.device).expand(index.shape)
     values = view.to_dtype(check_tensor(op, src, "src"), input.dtype)
     if values.ndim != index.ndim or any(n < m for n, m in zip(values.shape, index.shape)):
         raise RuntimeError(f"{op}: src expects at least index's shape {list(index.shape)}, got {list(values.shape)}")
@@ -128,13 +127,12 @@ def _scatter(op: str, input: Tensor, dim: int, index: Any, src: Any, mode: int, 
     values = _source(op, input, i, src)
     if in_place and not recording(input, values):
         strided.check_overlap(input)
-        v = values._array
-        v = view.copy_array(v) if np.may_share_memory(v, input._array) else v
-        cpu.kernels.scatter(input._array, i._array, v, d, mode)
+        v = apart(values._array, input._array)
+        input.device.kernels.scatter(input._array, i._array, v, d, mode)
         input._version[0] += 1
         return input
-    y = view.copy_array(input._array)
-    cpu.kernels.scatter(y, i._array, values._array, d, mode)
+    y = copy_array(input._array)
+    input.device.kernels.scatter(y, i._array, values._array, d, mode)
     result = record(_SCATTER, y, (input, values), (i,), (d, mode))
     return input._assign(result) if in_place else result
 
@@ -149,7 +147,7 @@ def _by_name(op: str, input: Tensor, dim: int, index: Any, src: Any, value: Any,
     if reduce != "multiply":
         raise ValueError(f"{op}: reduce expects None, 'add' or 'multiply', got {reduce!r}")
     if isinstance(given, Number):
-        given = view.expand(scalar_tensor(given, input.dtype), as_index(op, index).shape)
+        given = view.expand(scalar_tensor(given, input.dtype, input.device), as_index(op, index).shape)
     result = scatter_reduce(input, dim, index, given, "prod")
     return input._assign(result) if in_place else result
 
@@ -234,7 +232,7 @@ _PROD = Rule("scatter_reduce", _on_arrays(_prod_ops), _prod_ops)
 
 def _counts(input: Tensor, dim: int, index: Tensor, include_self: bool) -> Tensor:
     """How many terms each element of a mean has."""
-    own = Tensor._wrap(zeros_array(input._array.shape, input._array.dtype))
+    own = Tensor._wrap(zeros_array(input._array.shape, input._array))
     own = own + 1 if include_self else own
     return _scatter("scatter_reduce", own, dim, index, 1.0, ADD, False).clamp(min=1)
 
@@ -262,8 +260,8 @@ def scatter_reduce(
             return total
         counts = _counts(input, d, i, include_self)
         return total / counts if input.dtype.is_floating_point else total.div(counts, rounding_mode="floor")
-    y = view.copy_array(x._array)
-    cpu.kernels.scatter(y, i._array, values._array, d, _MODES[reduce])
+    y = copy_array(x._array)
+    input.device.kernels.scatter(y, i._array, values._array, d, _MODES[reduce])
     rule = _PROD if reduce == "prod" else _EXTREME
     return record(rule, y, (x, values), (x, values, i, OUTPUT), (d,))
 
@@ -301,9 +299,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(index.max().item()) + 1
     if num_classes < 1:
         raise RuntimeError(f"one_hot: num_classes expects a value ≥ 1, or −1, got {num_classes}")
-    y = cpu.empty((*index.shape, num_classes), int64.numpy)
-    cpu.kernels.fill_integer(y, 0)
+    on = index.device
+    y = fill_array(on.empty((*index.shape, num_classes), int64.numpy), 0)
     if index.numel():
-        one = np.broadcast_to(np.ones((), int64.numpy), (*index.shape, 1))
-        cpu.kernels.scatter(y, index._array[..., None], one, index.ndim, ASSIGN)
+        one = broadcast_array(fill_array(on.empty((), int64.numpy), 1), (*index.shape, 1))
+        on.kernels.scatter(y, index._array[..., None], one, index.ndim, ASSIGN)
     return Tensor._wrap(y)

@@ -10,22 +10,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from pullback import _tape
-from pullback._backend import cpu
+from pullback._backend import cpu, device_of
 from pullback._core import Op
 from pullback._tape import Node, Rule, quick, record
 from pullback._tensor import Tensor, method
-from pullback.ops import create, strided, view
-from pullback.ops._broadcast import (
-    Number,
-    broadcast_shapes,
-    promote,
-    scalar_tensor,
-    sum_array_to,
-    sum_to,
-)
+from pullback.ops import strided
+from pullback.ops._arrays import apart, zeros_array
+from pullback.ops._broadcast import Number, broadcast_shapes, promote, scalar_tensor, sum_array_to, sum_to
 
 __all__ = [
     "add",
@@ -56,8 +48,8 @@ def launch(name: str, a: Any, b: Any, out: Any = None) -> Any:
     """One kernel call on arrays of one dtype."""
     if out is None:
         shape = a.shape if a.shape == b.shape else broadcast_shapes(name, a.shape, b.shape)
-        out = cpu.empty(shape, a.dtype)
-    getattr(cpu.kernels, name)(a, b, out)
+        out = device_of(a).empty(shape, a.dtype)
+    getattr(device_of(a).kernels, name)(a, b, out)
     return out
 
 
@@ -88,8 +80,8 @@ def _partial(kernel: str) -> Any:
             if not node.needs(i):
                 result.append(None)
                 continue
-            out = cpu.empty(dy.shape, dy.dtype)
-            getattr(cpu.kernels, f"{kernel}_{suffix}")(dy, *node.saved, out)
+            out = device_of(dy).empty(dy.shape, dy.dtype)
+            getattr(device_of(dy).kernels, f"{kernel}_{suffix}")(dy, *node.saved, out)
             result.append(out)
         return result
 
@@ -97,7 +89,7 @@ def _partial(kernel: str) -> Any:
 
 
 def _zeros(dy: Any) -> Any:
-    return create.fill_array(cpu.empty(dy.shape, dy.dtype), 0)
+    return zeros_array(dy.shape, dy)
 
 
 def _only_b(kernel: str) -> Any:
@@ -106,16 +98,16 @@ def _only_b(kernel: str) -> Any:
     def pullback(node: Node, dy: Any) -> list[Any]:
         if not node.needs(1):
             return [dy, None]
-        out = cpu.empty(dy.shape, dy.dtype)
-        getattr(cpu.kernels, f"{kernel}_backward_b")(dy, *node.saved, out)
+        out = device_of(dy).empty(dy.shape, dy.dtype)
+        getattr(device_of(dy).kernels, f"{kernel}_backward_b")(dy, *node.saved, out)
         return [dy, out]
 
     return pullback
 
 
 def _negated(dy: Any) -> Any:
-    out = cpu.empty(dy.shape, dy.dtype)
-    cpu.kernels.neg(dy, out)
+    out = device_of(dy).empty(dy.shape, dy.dtype)
+    device_of(dy).kernels.neg(dy, out)
     return out
 
 
@@ -270,7 +262,8 @@ def float_power(input: Operand, exponent: Operand) -> Tensor:
     """`pow` in float64."""
     from pullback._dtype import float64
 
-    a, b = [x.to(float64) if isinstance(x, Tensor) else scalar_tensor(x, float64) for x in (input, exponent)]
+    device = next((x.device for x in (input, exponent) if isinstance(x, Tensor)), cpu)
+    a, b = [x.to(float64) if isinstance(x, Tensor) else scalar_tensor(x, float64, device) for x in (input, exponent)]
     return pow(a, b)
 
 
@@ -293,8 +286,8 @@ def _launch_in_place(name: str, a: Tensor, b: Tensor) -> Tensor:
     x, y = a._array, b._array
     if x.shape != y.shape and broadcast_shapes(f"{name}_", x.shape, y.shape) != x.shape:
         raise RuntimeError(f"{name}_: the result does not fit into shape {list(x.shape)}, other has {list(y.shape)}")
-    if y is not x and np.may_share_memory(x, y):
-        y = view.copy_array(y)
+    if y is not x:
+        y = apart(y, x)
     strided.check_overlap(a)
     launch(name, x, y, x)
     a._version[0] += 1
@@ -304,13 +297,14 @@ def _launch_in_place(name: str, a: Tensor, b: Tensor) -> Tensor:
 def _in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     def in_place(self: Tensor, other: Any, **options: Any) -> Tensor:
         plain = not options and (
-            type(other) in (int, float) or (isinstance(other, Tensor) and other.dtype is self.dtype)
+            type(other) in (int, float)
+            or (isinstance(other, Tensor) and other.dtype is self.dtype and other.device is self.device)
         )
         recording = _tape.grad_enabled() and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad))
         if not plain or recording or not self.dtype.is_floating_point or function is pow:
             before = self.clone() if recording else self  # what the pullback saves must not change below
             return self._assign(function(before, before if other is self else other, **options))
-        b = other if isinstance(other, Tensor) else scalar_tensor(other, self.dtype)
+        b = other if isinstance(other, Tensor) else scalar_tensor(other, self.dtype, self.device)
         return _launch_in_place(name, self, b)
 
     in_place.__name__ = in_place.__qualname__ = f"{name}_"

@@ -58,7 +58,7 @@ def _fits(value: Any, dtype: _dtype.dtype) -> bool:
 def _test(op: str, a: Any, b: Any) -> Tensor:
     check_tensor(op, a)
     if type(b) in (int, float) and a.dtype.is_floating_point:
-        b = scalar_tensor(b, a.dtype)
+        b = scalar_tensor(b, a.dtype, a.device)
     elif not isinstance(b, Tensor) and not _fits(b, a.dtype):
         a, b = promote(op, a.to(_dtype.int64), b)
     else:

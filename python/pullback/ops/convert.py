@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
-from pullback._backend import device as Device
+from pullback._backend import as_device, cpu as host, device as Device, device_of
+from pullback._tape import Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
 
@@ -33,17 +34,36 @@ def to(
     """
     for a in args:
         if isinstance(a, Tensor):
-            dtype = a.dtype
+            dtype, device = a.dtype, a.device
         elif isinstance(a, (_dtype.dtype, type)):
             dtype = a
         elif isinstance(a, (str, Device)):
             device = a
         elif not isinstance(a, bool):
             raise TypeError(f"to: expected a dtype, a device or a Tensor, got {a!r}")
-    if device is not None:
-        Device(device)
     result = self if dtype is None else view.to_dtype(self, _dtype.as_dtype(dtype, "to"))
+    if device is not None:
+        result = to_device(result, as_device(device))
     return view.clone(result) if copy and result is self else result
+
+
+_TO_DEVICE = Rule(
+    "to",
+    lambda node, dy: (_moved(dy, node.args[0]),),
+    lambda node, dy: (to_device(dy, node.args[0]),),
+)
+
+
+def _moved(x: Any, device: Device) -> Any:
+    """The elements on another device."""
+    return device.from_host(device_of(x).to_host(x))
+
+
+def to_device(input: Tensor, device: Device) -> Tensor:
+    """The tensor on a device; the tensor itself where it is there. x̄ is ȳ on x's device."""
+    if input.device is device:
+        return input
+    return record(_TO_DEVICE, _moved(input._array, device), (input,), (), (input.device,))
 
 
 def _converter(name: str, target: Any) -> None:
@@ -71,7 +91,13 @@ for _name, _target in (
 @method
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor on the CPU."""
-    return self
+    return to_device(self, host)
+
+
+@method
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """The tensor on a GPU, by default the current one. RuntimeError where there is none, saying what is missing."""
+    return to_device(self, as_device("cuda" if device is None else device))
 
 
 @method(name="type")
@@ -82,8 +108,8 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 @method
 def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """The elements in the other's dtype."""
-    return to(self, other.dtype)
+    """The elements in the other's dtype, on its device."""
+    return to(self, other)
 
 
 @method
@@ -128,7 +154,7 @@ def element_size(self: Tensor) -> int:
 @method
 def data_ptr(self: Tensor) -> int:
     """The address of the first element."""
-    return int(self._array.__array_interface__["data"][0])
+    return self.device.pointer(self._array)
 
 
 @method
@@ -199,8 +225,10 @@ def _attach_properties() -> None:
 
     for name, get in (("T", transposed), ("mT", matrix_transposed)):
         setattr(Methods, name, property(get))
-    for name, value in (("is_cuda", False), ("is_sparse", False), ("is_quantized", False)):
+    for name, value in (("is_sparse", False), ("is_quantized", False)):
         setattr(Methods, name, value)
+    setattr(Methods, "is_cuda", property(lambda self: self.device.type == "cuda"))
+    setattr(Methods, "is_cpu", property(lambda self: self.device is host))
     setattr(Methods, "itemsize", property(lambda self: self.dtype.itemsize))
     setattr(Methods, "nbytes", property(lambda self: int(self._array.nbytes)))
 

@@ -12,6 +12,7 @@ from pullback._backend import adopt, as_device
 from pullback._dtype import dtype as DType, get_default_dtype
 from pullback._tensor import Tensor, method
 from pullback.ops import view
+from pullback.ops._arrays import copy_array, fill_array
 from pullback.ops._broadcast import check_tensor
 from pullback.ops._elementwise import bounds_of
 
@@ -37,9 +38,7 @@ __all__ = [
 
 
 def _options(op: str, t: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    as_device(device)
-    if dtype is not None:
-        t = view.to_dtype(t, _dtype.as_dtype(dtype, op))
+    t = t.to(device=device, dtype=None if dtype is None else _dtype.as_dtype(dtype, op))
     return t.requires_grad_() if requires_grad else t
 
 
@@ -86,7 +85,7 @@ def tensor(
     else:
         array = _to_numpy("tensor", data, dtype)
         _dtype.from_numpy(array.dtype.newbyteorder("="))
-        made = Tensor._wrap(view.copy_array(adopt(array, "tensor")))
+        made = Tensor._wrap(copy_array(adopt(array, "tensor")))
     return _options("tensor", made, dtype, device, requires_grad)
 
 
@@ -98,8 +97,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         t = from_numpy(data)
     else:
         return tensor(data, dtype=dtype, device=device)
-    as_device(device)
-    return t if dtype is None else view.to_dtype(t, _dtype.as_dtype(dtype, "as_tensor"))
+    return _options("as_tensor", t, dtype, device, False)
 
 
 asarray = as_tensor
@@ -129,17 +127,6 @@ def _size(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 def _new(op: str, size: tuple[Any, ...], dtype: Any, device: Any) -> Tensor:
     d = get_default_dtype() if dtype is None else _dtype.as_dtype(dtype, op)
     return Tensor._wrap(as_device(device).empty(_size(op, size), d.numpy))
-
-
-def fill_array(array: Any, value: Any) -> Any:
-    """array_i = value; integers exactly."""
-    from pullback._backend import cpu
-
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        cpu.kernels.fill_integer(array, int(value))
-    else:
-        cpu.kernels.fill(array, float(value))
-    return array
 
 
 def empty(
@@ -207,9 +194,9 @@ def empty_like(
     requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """An uninitialised tensor of the input's shape and dtype."""
+    """An uninitialised tensor of the input's shape, dtype and device."""
     shape, d = _like("empty_like", input, dtype)
-    return empty(shape, dtype=d, device=device, requires_grad=requires_grad)
+    return empty(shape, dtype=d, device=device or input.device, requires_grad=requires_grad)
 
 
 def zeros_like(
@@ -220,9 +207,9 @@ def zeros_like(
     requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """Zeros of the input's shape and dtype."""
+    """Zeros of the input's shape, dtype and device."""
     shape, d = _like("zeros_like", input, dtype)
-    return zeros(shape, dtype=d, device=device, requires_grad=requires_grad)
+    return zeros(shape, dtype=d, device=device or input.device, requires_grad=requires_grad)
 
 
 def ones_like(
@@ -233,9 +220,9 @@ def ones_like(
     requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """Ones of the input's shape and dtype."""
+    """Ones of the input's shape, dtype and device."""
     shape, d = _like("ones_like", input, dtype)
-    return ones(shape, dtype=d, device=device, requires_grad=requires_grad)
+    return ones(shape, dtype=d, device=device or input.device, requires_grad=requires_grad)
 
 
 def full_like(
@@ -247,9 +234,9 @@ def full_like(
     requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """One value in the input's shape and dtype."""
+    """One value in the input's shape, dtype and device."""
     shape, d = _like("full_like", input, dtype)
-    return full(shape, fill_value, dtype=d, device=device, requires_grad=requires_grad)
+    return full(shape, fill_value, dtype=d, device=device or input.device, requires_grad=requires_grad)
 
 
 def arange(
@@ -303,7 +290,7 @@ def linspace(
     if t.dtype.is_floating_point:
         t.device.kernels.arange(t._array, start, (end - start) / (steps - 1) if steps > 1 else 0.0)
     else:
-        t.device.kernels.copy(linspace(start, end, steps, dtype=_dtype.float64)._array, t._array)
+        t.device.kernels.copy(linspace(start, end, steps, dtype=_dtype.float64, device=t.device)._array, t._array)
     if steps > 1:
         fill_array(t._array[-1:], end if t.dtype.is_floating_point else int(end))
     return _options("linspace", t, None, None, requires_grad)
@@ -320,7 +307,7 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """base^v for v in linspace(start, end, steps)."""
-    exponents = linspace(start, end, steps, dtype=_dtype.float64)
+    exponents = linspace(start, end, steps, dtype=_dtype.float64, device=device)
     t = (exponents * math.log(base)).exp()
     return _options("logspace", view.to_dtype(t, get_default_dtype()), dtype, device, requires_grad)
 
@@ -336,7 +323,7 @@ def eye(
 ) -> Tensor:
     """The n × m matrix with ones on its diagonal."""
     t = zeros(n, n if m is None else m, dtype=dtype, device=device)
-    fill_array(np.lib.stride_tricks.as_strided(t._array, (min(t.shape),), (sum(t._array.strides),)), 1)
+    fill_array(t.device.as_strided(t._array, (min(t.shape),), (sum(t._array.strides),)), 1)
     return _options("eye", t, None, None, requires_grad)
 
 
@@ -347,26 +334,26 @@ def eye(
 def new_tensor(
     self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """`tensor(data)` with this tensor's dtype."""
-    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    """`tensor(data)` with this tensor's dtype, on its device."""
+    return tensor(data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
 @method
 def new_empty(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`empty(size)` with this tensor's dtype."""
-    return empty(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    """`empty(size)` with this tensor's dtype, on its device."""
+    return empty(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
 @method
 def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`zeros(size)` with this tensor's dtype."""
-    return zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    """`zeros(size)` with this tensor's dtype, on its device."""
+    return zeros(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
 @method
 def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`ones(size)` with this tensor's dtype."""
-    return ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    """`ones(size)` with this tensor's dtype, on its device."""
+    return ones(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
 @method
@@ -379,14 +366,14 @@ def new_full(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`full(size, fill_value)` with this tensor's dtype."""
-    return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    """`full(size, fill_value)` with this tensor's dtype, on its device."""
+    return full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
 @method
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Every element set to one value, in place; no gradient flows through it."""
-    return self._assign(full(self._array.shape, value, dtype=self.dtype))
+    return self._assign(full(self._array.shape, value, dtype=self.dtype, device=self.device))
 
 
 @method

@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, grad_enabled, record
 from pullback._tensor import Tensor
+from pullback.ops._arrays import empty_as, fill_array
 from pullback.ops._broadcast import check_tensor
-from pullback.ops._elementwise import empty_as, recording
+from pullback.ops._elementwise import recording
 from pullback.ops.loss import choose_reduction
 from pullback.ops.reduce import sum
 from pullback.ops.softmax import log_softmax, softmax
@@ -45,18 +46,18 @@ def _pullback(node: Node, dy: Any) -> tuple[Any]:
     else:
         dx = empty_as(x)
         own = dy if arguments[-1] == CODES["none"] else None
-        getattr(cpu.kernels, kernel)(x, target, weight, own, None, dx, *arguments)
+        getattr(device_of(x).kernels, kernel)(x, target, weight, own, None, dx, *arguments)
     if arguments[-1] != CODES["none"]:
-        cpu.kernels.cross_entropy_scale(dx, dy, dx)
+        device_of(dx).kernels.cross_entropy_scale(dx, dy, dx)
     return (dx,)
 
 
 def _one_hot(target: Any, weight: Any, shape: tuple[int, ...], dtype: Any, axis: int, ignore: int) -> Tensor:
     """w_k [k = target_i], 0 where target_i is ignored."""
-    minus_one = cpu.empty(target.shape, dtype)
-    cpu.kernels.fill(minus_one, -1.0)
-    out = cpu.empty(shape, dtype)
-    cpu.kernels.nll_loss_backward(minus_one, target, weight, out, axis, ignore, CODES["none"])
+    on = device_of(target)
+    minus_one = fill_array(on.empty(target.shape, dtype), -1.0)
+    out = on.empty(shape, dtype)
+    on.kernels.nll_loss_backward(minus_one, target, weight, out, axis, ignore, CODES["none"])
     return Tensor._wrap(out)
 
 
@@ -103,9 +104,9 @@ def _launch(
 ) -> Tensor:
     """The loss, and with it its gradient, if backward may come."""
     array, reduced, wanted = x._array, arguments[-1] != CODES["none"], grad_enabled() and x.requires_grad
-    loss = cpu.empty(() if reduced else shape, array.dtype)
+    loss = x.device.empty(() if reduced else shape, array.dtype)
     dx = empty_as(array) if reduced and wanted else None
-    kernel = getattr(cpu.kernels, rule.name)
+    kernel = getattr(x.device.kernels, rule.name)
     kernel(array, target._array, None if weight is None else weight._array, None, loss, dx, *arguments)
     if not wanted:
         return Tensor._wrap(loss)
@@ -190,8 +191,8 @@ def cross_entropy(
 def _nll_pullback(node: Node, dy: Any) -> tuple[Any]:
     shape, *arguments = node.args
     target, weight = node.saved[0], node.saved[1] if len(node.saved) > 1 else None
-    dx = cpu.empty(shape, dy.dtype)
-    cpu.kernels.nll_loss_backward(dy, target, weight, dx, *arguments)
+    dx = device_of(dy).empty(shape, dy.dtype)
+    device_of(dy).kernels.nll_loss_backward(dy, target, weight, dx, *arguments)
     return (dx,)
 
 
@@ -226,7 +227,9 @@ def nll_loss(
     if target.dtype is not _dtype.int64:
         raise RuntimeError(f"{op}: target expects int64 classes, got {target.dtype}")
     x = input._array
-    loss = cpu.empty(target._array.shape if code == 0 else (), x.dtype)
-    cpu.kernels.nll_loss(x, target._array, None if weight is None else weight._array, loss, axis, ignore_index, code)
+    loss = input.device.empty(target._array.shape if code == 0 else (), x.dtype)
+    input.device.kernels.nll_loss(
+        x, target._array, None if weight is None else weight._array, loss, axis, ignore_index, code
+    )
     saved = (target,) if weight is None else (target, weight)
     return record(_NLL, loss, (input,), saved, (x.shape, axis, ignore_index, code))

@@ -10,15 +10,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Rule, record
 from pullback._tensor import Tensor, method
+from pullback.ops._arrays import copy_array, zeros_array
 from pullback.ops._broadcast import check_tensor, normalize_dims
 from pullback.ops.binary import mul
 from pullback.ops.einsum_plan import DOTS, LETTERS, Form, plan
 from pullback.ops.matmul import check_dims, check_types, list_shapes, matmul, mm, multiply
 from pullback.ops.reduce import sum
-from pullback.ops.view import copy_array, permuted, reshape
+from pullback.ops.view import permuted, reshape
 
 __all__ = ["chain_matmul", "einsum", "ger", "inner", "outer", "tensordot"]
 
@@ -108,16 +109,15 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
 
 def _diagonal_of(x: Any, i: int, j: int) -> Any:
     """The view x[…, d, …, d, …] with d last; its two dimensions go."""
-    view = x.diagonal(0, i, j)
-    view.flags.writeable = x.flags.writeable
-    return view
+    rest = [d for d in range(x.ndim) if d not in (i, j)]
+    shape, strides = [x.shape[d] for d in rest], [x.strides[d] for d in rest]
+    return device_of(x).as_strided(x, (*shape, x.shape[i]), (*strides, x.strides[i] + x.strides[j]))
 
 
 def _on_diagonal(dy: Any, shape: tuple[int, ...], i: int, j: int) -> Any:
     """Zeros with dy on the diagonal."""
-    out = cpu.empty(shape, dy.dtype)
-    cpu.kernels.fill(out, 0.0)
-    cpu.kernels.copy(dy, _diagonal_of(out, i, j))
+    out = zeros_array(shape, dy)
+    device_of(dy).kernels.copy(dy, _diagonal_of(out, i, j))
     return out
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, record, record_many
 from pullback._tensor import Tensor, method
 from pullback.ops import binary
+from pullback.ops._arrays import zeros_array
 from pullback.ops._broadcast import check_tensor, normalize_dim
 from pullback.ops.reduce import Dim, Plan, Shape, plan, reduce_array, sum
 from pullback.ops.view import reshape
@@ -53,11 +54,11 @@ def _shared_pullback(node: Node, dy: Any) -> tuple[Any]:
     """dx = dy [x = y] / Σ [x = y]"""
     x, y = node.saved
     kept = node.args[0]
-    mask, dx = cpu.empty(x.shape, x.dtype), cpu.empty(x.shape, x.dtype)
-    count = cpu.empty(kept, x.dtype)
-    cpu.kernels.extremum_mask(x, y.reshape(kept), mask)
-    cpu.kernels.sum(mask, count)
-    cpu.kernels.extremum_backward(dy.reshape(kept), mask, count, dx)
+    on = device_of(x)
+    mask, dx, count = [on.empty(shape, x.dtype) for shape in (x.shape, x.shape, kept)]
+    on.kernels.extremum_mask(x, y.reshape(kept), mask)
+    on.kernels.sum(mask, count)
+    on.kernels.extremum_backward(dy.reshape(kept), mask, count, dx)
     return (dx,)
 
 
@@ -139,11 +140,10 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def put_along(dy: Any, index: Any, shape: Shape, axis: int) -> Any:
     """Zeros of `shape`, with dy_{…k…} added at index_{…k…} along `axis`."""
-    dx = cpu.empty(shape, dy.dtype)
-    cpu.kernels.fill(dx, 0.0)
+    dx = zeros_array(shape, dy)
     scalar = not shape  # a line of one element
     lines = [a.reshape(1) if scalar else a for a in (dx, index, dy)]
-    cpu.kernels.scatter(*lines, axis, 1)
+    device_of(dy).kernels.scatter(*lines, axis, 1)
     return dx
 
 
@@ -186,8 +186,8 @@ def _along(rule: Rule, x: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
     p = plan(rule.name, x, d, keepdim)
     check_terms(rule.name, x, p)
     kept = p.kept
-    values, indices = cpu.empty(p.result, x.dtype.numpy), cpu.empty(p.result, _dtype.int64.numpy)
-    getattr(cpu.kernels, f"{rule.name}_index")(x._array, values.reshape(kept), indices.reshape(kept))
+    values, indices = x.device.empty(p.result, x.dtype.numpy), x.device.empty(p.result, _dtype.int64.numpy)
+    getattr(x.device.kernels, f"{rule.name}_index")(x._array, values.reshape(kept), indices.reshape(kept))
     return record_chosen(rule, values, indices, x, d, kept)
 
 

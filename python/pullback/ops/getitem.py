@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pullback import _dtype
+from pullback._backend import cpu
 from pullback._tensor import Tensor, method
 from pullback.ops import create, view
 from pullback.ops._broadcast import Number, scalar_tensor
@@ -30,7 +31,7 @@ def _as_part(part: Any) -> Any:
     if part is None or part is Ellipsis or type(part) is int or isinstance(part, slice):
         return part
     if isinstance(part, (bool, np.bool_)):
-        return scalar_tensor(bool(part), _dtype.bool_)
+        return scalar_tensor(bool(part), _dtype.bool_, cpu)
     if isinstance(part, (list, tuple, range, np.ndarray)):
         part = create.as_tensor(list(part) if isinstance(part, (tuple, range)) else part)
         part = part.to(_dtype.int64) if not part.numel() and part.dtype.is_floating_point else part
@@ -112,6 +113,13 @@ def _check_mask(op: str, mask: Tensor, x: Tensor, dim: int) -> None:
         raise IndexError(f"{op}: mask expects shape {list(expected)} at dimension {dim}, got {list(mask.shape)}")
 
 
+def _beside(op: str, index: Tensor, x: Tensor) -> Tensor:
+    """An index on x's device, which one on the CPU is moved to. RuntimeError for one on another."""
+    if index.device is not x.device and index.device is not cpu:
+        raise RuntimeError(f"{op}: index expects device {x.device} as the tensor, or cpu, got {index.device}")
+    return index.to(x.device)
+
+
 def places(op: str, x: Tensor, advanced: list[Tensor | None]) -> tuple[list[Tensor], Shape, int]:
     """Integer indices, the dimensions they point into, and where their dimensions stand in the result."""
     indices: list[Tensor] = []
@@ -119,6 +127,7 @@ def places(op: str, x: Tensor, advanced: list[Tensor | None]) -> tuple[list[Tens
     for d, a in enumerate(advanced):
         if a is None:
             continue
+        a = _beside(op, a, x)
         if a.dtype is _dtype.bool_:
             _check_mask(op, a, x, d)
             indices += nonzero(a, as_tuple=True)
@@ -140,7 +149,7 @@ def integer_indices(op: str, given: list[Any], x: Tensor) -> tuple[list[Tensor],
     parts = [None if g is None else _as_part(g) for g in given]
     advanced: list[Tensor | None] = []
     for p in parts:
-        t = scalar_tensor(p, _dtype.int64) if type(p) is int else p
+        t = scalar_tensor(p, _dtype.int64, cpu) if type(p) is int else p
         advanced += [t, *[None] * (_consumed(t) - 1)] if isinstance(t, Tensor) else [None]
     if len(advanced) > x.ndim or not any(a is not None for a in advanced):
         raise IndexError(f"{op}: indices expects 1 to {x.ndim} index tensors, got {len(given)}")
@@ -192,7 +201,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     last value stays. The errors of `x[key]`, and RuntimeError where the value does not fit."""
     target, advanced = _split(self, key)
     scalar = isinstance(value, Number)
-    v = scalar_tensor(value, self.dtype) if scalar else create.as_tensor(value).to(self.dtype)
+    v = scalar_tensor(value, self.dtype, self.device) if scalar else create.as_tensor(value).to(self.device, self.dtype)
     if all(a is None for a in advanced):
         v = _squeezed(v, target.ndim)
         check_values("setitem", v, target._array.shape)
@@ -203,6 +212,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         mask = advanced[d]
         assert mask is not None
         _check_mask("setitem", mask, target, d)
+        mask = _beside("setitem", mask, target)
         target.masked_fill_(mask.reshape((*mask.shape, *[1] * (target.ndim - d - mask.ndim))), v)
         return
     indices, dims, at = places("setitem", target, advanced)

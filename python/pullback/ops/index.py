@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._dtype import int64
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import strided, view
+from pullback.ops._arrays import apart, broadcast_array, copy_array, zeros_array
 from pullback.ops._broadcast import Number, check_tensor, normalize_dim, scalar_tensor, sum_array_to, sum_to
 from pullback.ops._elementwise import recording
 
@@ -41,13 +42,6 @@ def as_index(op: str, index: Any, name: str = "index") -> Tensor:
     return view.to_dtype(index, int64)
 
 
-def zeros_array(shape: Shape, dtype: Any) -> Any:
-    """Zeros."""
-    out = cpu.empty(shape, dtype)
-    cpu.kernels.fill(out, 0.0)
-    return out
-
-
 # --- several dimensions at once ---------------------------------------------------------------------------------------
 
 
@@ -68,7 +62,7 @@ class Places:
         arrays = [i._array for i in indices]
         lead = common_shape(indices)
         rest = [n for d, n in enumerate(shape) if d not in dims]
-        self.indices = [a if a.shape == lead else np.broadcast_to(a, lead) for a in arrays]
+        self.indices = [a if a.shape == lead else broadcast_array(a, lead) for a in arrays]
         self.ndim = len(lead)
         self.shape = (*rest[:at], *lead, *rest[at:])
         self.dims, self.at, self.wrap = dims, at, wrap
@@ -86,14 +80,14 @@ class Places:
 
     def read(self, x: Any) -> Any:
         """y = x[i]"""
-        y = cpu.empty(self.shape, x.dtype)
-        cpu.kernels.index(self.leading(x), self.indices, self.found(y), self.wrap)
+        y = device_of(x).empty(self.shape, x.dtype)
+        device_of(x).kernels.index(self.leading(x), self.indices, self.found(y), self.wrap)
         return y
 
     def write(self, x: Any, values: Any, mode: int) -> Any:
         """x[i] ← values, in place."""
-        values = np.broadcast_to(values, self.shape) if values.shape != self.shape else values
-        cpu.kernels.index_put(self.leading(x), self.indices, self.found(values), mode, self.wrap)
+        values = broadcast_array(values, self.shape) if values.shape != self.shape else values
+        device_of(x).kernels.index_put(self.leading(x), self.indices, self.found(values), mode, self.wrap)
         return x
 
 
@@ -103,16 +97,16 @@ def _places(node: Node, shape: Shape) -> Places:
 
 def _index_pullback(node: Node, dy: Any) -> tuple[Any]:
     shape, padding = node.args[3:]
-    dx = _places(node, shape).write(zeros_array(shape, dy.dtype), dy, ADD)
+    dx = _places(node, shape).write(zeros_array(shape, dy), dy, ADD)
     if padding is not None:
-        cpu.kernels.fill(dx[padding], 0.0)
+        device_of(dx).kernels.fill(dx[padding], 0.0)
     return (dx,)
 
 
 def _index_pullback_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
     dims, at, wrap, shape, padding = node.args
-    dx = put_at(Tensor._wrap(zeros_array(shape, dy._array.dtype)), node.tensors(), dims, at, wrap, dy, ADD)
-    return (dx if padding is None else index_fill(dx, 0, Tensor._wrap(np.array([padding])), 0.0),)
+    dx = put_at(Tensor._wrap(zeros_array(shape, dy._array)), node.tensors(), dims, at, wrap, dy, ADD)
+    return (dx if padding is None else index_fill(dx, 0, scalar_tensor(padding, int64, dx.device), 0.0),)
 
 
 _INDEX = Rule("index", _index_pullback, _index_pullback_ops)
@@ -129,16 +123,16 @@ def _put_pullback(node: Node, dy: Any) -> list[Any]:
     """Written elements forget what they were (assign), or keep it (add); v̄ = ȳ[i]."""
     mode, values_shape = node.args[3:]
     places = _places(node, dy.shape)
-    dx = dy if mode == ADD or not node.needs(0) else view.copy_array(dy)
+    dx = dy if mode == ADD or not node.needs(0) else copy_array(dy)
     if mode == ASSIGN and node.needs(0):
-        places.write(dx, np.zeros((), dy.dtype), ASSIGN)
+        places.write(dx, zeros_array((), dy), ASSIGN)
     return [dx, sum_array_to(places.read(dy), values_shape) if node.needs(1) else None]
 
 
 def _put_pullback_ops(node: Node, dy: Tensor) -> list[Any]:
     dims, at, wrap, mode, values_shape = node.args
     indices = node.tensors()
-    dx = put_at(dy, indices, dims, at, wrap, scalar_tensor(0.0, dy.dtype), ASSIGN) if mode == ASSIGN else dy
+    dx = put_at(dy, indices, dims, at, wrap, scalar_tensor(0.0, dy.dtype, dy.device), ASSIGN) if mode == ASSIGN else dy
     return [dx, sum_to(index_at(dy, indices, dims, at, wrap), values_shape) if node.needs(1) else None]
 
 
@@ -149,7 +143,7 @@ def put_at(x: Tensor, indices: list[Tensor], dims: Shape, at: int, wrap: bool, v
     """A copy of x with x[i] ← values, combined by mode (ASSIGN or ADD)."""
     places = Places(x._array.shape, indices, dims, at, wrap)
     check_values("index_put", values, places.shape)
-    y = places.write(view.copy_array(x._array), values._array, mode)
+    y = places.write(copy_array(x._array), values._array, mode)
     return record(_PUT, y, (x, values), indices, (dims, at, wrap, mode, values._array.shape))
 
 
@@ -160,8 +154,7 @@ def put_at_(x: Tensor, indices: list[Tensor], dims: Shape, at: int, wrap: bool, 
     strided.check_overlap(x)
     places = Places(x._array.shape, indices, dims, at, wrap)
     check_values("index_put", values, places.shape)
-    v = values._array
-    places.write(x._array, view.copy_array(v) if np.may_share_memory(v, x._array) else v, mode)
+    places.write(x._array, apart(values._array, x._array), mode)
     x._version[0] += 1
     return x
 
@@ -176,7 +169,7 @@ def check_values(op: str, values: Tensor, shape: Shape) -> None:
 def _as_value(op: str, x: Tensor, value: Any, name: str) -> Tensor:
     """A number or tensor as a tensor of x's dtype."""
     if isinstance(value, Number):
-        return scalar_tensor(value, x.dtype)
+        return scalar_tensor(value, x.dtype, x.device)
     return view.to_dtype(check_tensor(op, value, name), x.dtype)
 
 
@@ -299,7 +292,7 @@ def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: floa
     """Rows that the index names and whose norm exceeds max_norm are scaled to it, in place and off the tape."""
     w = weight.detach()
     norms = w.norm(norm_type, dim=1)
-    used = view.to_dtype(Tensor._wrap(zeros_array((w.shape[0],), w._array.dtype)), w.dtype)
+    used = view.to_dtype(Tensor._wrap(zeros_array((w.shape[0],), w._array)), w.dtype)
     used = index_fill(used, 0, index.reshape(-1), 1.0)
     scale = (max_norm / (norms + 1e-7)).clamp(max=1.0)
     w.mul_((scale * used + (1 - used)).reshape(-1, 1))

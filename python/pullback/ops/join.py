@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, record, record_many
 from pullback._tensor import Tensor, method
 from pullback.ops import view
+from pullback.ops._arrays import empty_ordered
 from pullback.ops._broadcast import check_tensor, normalize_dim
 
 __all__ = [
@@ -67,10 +68,8 @@ def _tensors(op: str, tensors: Any) -> list[Tensor]:
 def _empty(shape: Sequence[int], like: Any) -> Any:
     """An uninitialised array whose dimensions have the order in memory that those of `like` have."""
     if like.flags.c_contiguous or like.ndim != len(shape):
-        return cpu.empty(tuple(shape), like.dtype)
-    order = sorted(range(like.ndim), key=lambda d: -abs(like.strides[d]))
-    inverse = [order.index(d) for d in range(like.ndim)]
-    return cpu.empty(tuple([shape[d] for d in order]), like.dtype).transpose(inverse)
+        return device_of(like).empty(tuple(shape), like.dtype)
+    return empty_ordered(shape, like)
 
 
 # --- together ---------------------------------------------------------------------------------------------------------
@@ -112,7 +111,7 @@ def _joined(
     tensors: list[Tensor], arrays: list[Any], shape: tuple[int, ...], axis: int, args: tuple[Any, ...]
 ) -> Tensor:
     out = _empty(shape, arrays[0])
-    cpu.kernels.cat(arrays, out, axis)
+    device_of(out).kernels.cat(arrays, out, axis)
     return record(_CAT, out, tensors, (), args)
 
 
@@ -216,13 +215,14 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 
 def _split_pullback(node: Node, dys: Sequence[Any]) -> tuple[Any]:
     keys, shape, _ = node.args
-    dtype = next(dy.dtype for dy in dys if dy is not None)
-    dx = cpu.empty(shape, dtype)
+    like = next(dy for dy in dys if dy is not None)
+    on = device_of(like)
+    dx = on.empty(shape, like.dtype)
     for k, dy in zip(keys, dys):
         if dy is None:
-            cpu.kernels.fill(dx[k], 0.0)
+            on.kernels.fill(dx[k], 0.0)
         else:
-            cpu.kernels.copy(dy, dx[k])
+            on.kernels.copy(dy, dx[k])
     return (dx,)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback import _core
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor
 from pullback.ops._broadcast import sum_to
@@ -34,8 +34,8 @@ def _pull(node: Node, dy: Any) -> list[Any]:
     if node.needs(1):
         gradients[1] = product(rows.T, rows_of(x))
     if len(node.parents) > 2 and node.needs(2):
-        gradients[2] = cpu.empty(weight.shape[:1], dy.dtype)
-        cpu.kernels.sum(rows, gradients[2][None])
+        gradients[2] = device_of(dy).empty(weight.shape[:1], dy.dtype)
+        device_of(dy).kernels.sum(rows, gradients[2][None])
     return gradients
 
 
@@ -58,9 +58,9 @@ def _map(
 ) -> Tensor:
     """The launch, for shapes that fit together."""
     x, w, b = input._array, weight._array, None if bias is None else bias._array
-    out = cpu.empty((*x.shape[:-1], w.shape[0]), x.dtype)
+    out = input.device.empty((*x.shape[:-1], w.shape[0]), x.dtype)
     row = x.ndim == 1
-    cpu.kernels.matmul(x[None] if row else x, w.T, out[None] if row else out, b, 1.0, 0.0, activation)
+    input.device.kernels.matmul(x[None] if row else x, w.T, out[None] if row else out, b, 1.0, 0.0, activation)
     return record(rule, out, (input, weight) if bias is None else (input, weight, bias), saved)
 
 
@@ -78,6 +78,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def _fits(input: Any, weight: Any, bias: Any) -> bool:
     """Whether matrices, or a row, of floating-point numbers fit together."""
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor) and input.dtype is weight.dtype):
+        return False
+    if input.device is not weight.device:
         return False
     x, w = input._array.shape, weight._array.shape
     if not (len(w) == 2 and x and x[-1] == w[1] and input.dtype.is_floating_point):
@@ -111,7 +113,7 @@ def _activated(
 
     def pullback(node: Node, dy: Any) -> list[Any]:
         dz = gradient_like(node, dy)
-        getattr(cpu.kernels, f"{name}_backward")(dy, node.saved[2], dz)
+        getattr(device_of(dy).kernels, f"{name}_backward")(dy, node.saved[2], dz)
         return _pull(node, dz)
 
     rule = Rule(f"linear_{name}", pullback, lambda node, dy: _pull_ops(node, pull_f(dy, node.tensors()[2])))

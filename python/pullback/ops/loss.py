@@ -13,14 +13,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from pullback import _tape
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor
+from pullback.ops._arrays import broadcast_array, empty_as
 from pullback.ops._broadcast import broadcast_shapes, check_tensor, promote, sum_array_to, sum_to
-from pullback.ops._elementwise import check_floating, empty_as, gradient_like
+from pullback.ops._elementwise import check_floating, gradient_like
 from pullback.ops.activation import logsigmoid
 
 __all__ = [
@@ -98,10 +97,11 @@ def _pullback(node: Node, dy: Any) -> list[Any]:
     x, y = node.saved
     shape, scale, *scalars = node.args
     both = node.needs(0) and node.needs(1)
-    dx = gradient_like(node, dy) if dy.shape == shape else cpu.empty(shape, x.dtype)
-    negated = cpu.empty(shape, x.dtype) if both else None
+    on = device_of(x)
+    dx = gradient_like(node, dy) if dy.shape == shape else on.empty(shape, x.dtype)
+    negated = on.empty(shape, x.dtype) if both else None
     a, b = (x, y) if node.needs(0) else (y, x)
-    getattr(cpu.kernels, f"{node.rule.name}_backward")(dy, a, b, dx, negated, scale, *scalars)
+    getattr(on.kernels, f"{node.rule.name}_backward")(dy, a, b, dx, negated, scale, *scalars)
     gradients = (dx, negated) if both else (dx, dx)
     return [sum_array_to(g, t.shape) if node.needs(i) else None for i, (g, t) in enumerate(zip(gradients, (x, y)))]
 
@@ -135,12 +135,12 @@ def _of_difference(rule: Rule, input: Tensor, target: Tensor, reduction: str, *s
     shape = a.shape
     if shape != b.shape:
         shape = broadcast_shapes(rule.name, shape, b.shape)
-        a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
+        a, b = broadcast_array(a, shape), broadcast_array(b, shape)
     if reduction == "none":
-        loss = empty_as(a) if shape == x._array.shape else cpu.empty(shape, a.dtype)
+        loss = empty_as(a) if shape == x._array.shape else x.device.empty(shape, a.dtype)
     else:
-        loss = cpu.empty((), a.dtype)
-    getattr(cpu.kernels, rule.name)(a, b, loss, REDUCTIONS.index(reduction), *scalars)
+        loss = x.device.empty((), a.dtype)
+    getattr(x.device.kernels, rule.name)(a, b, loss, REDUCTIONS.index(reduction), *scalars)
     scale = 1.0 / max(a.size, 1) if reduction == "mean" else 1.0
     return record(rule, loss, (x, y), (x, y), (shape, scale, *scalars))
 

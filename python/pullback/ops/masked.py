@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
+from pullback.ops._arrays import broadcast_array, zeros_array
 from pullback.ops._broadcast import broadcast_shapes, check_tensor
 
 __all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero"]
@@ -22,8 +21,8 @@ __all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero"]
 
 def _count(x: Any) -> int:
     """How many elements are not zero."""
-    count = cpu.empty((1,), _dtype.int64.numpy)
-    cpu.kernels.count_nonzero_all(x, count)
+    count = device_of(x).empty((1,), _dtype.int64.numpy)
+    device_of(x).kernels.count_nonzero_all(x, count)
     n: int = Tensor._wrap(count).item()
     return n
 
@@ -37,11 +36,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         x = x.reshape(1)
     n = _count(x)
     if not as_tuple:
-        found = cpu.empty((n, x.ndim), _dtype.int64.numpy)
-        cpu.kernels.nonzero(x, found)
+        found = input.device.empty((n, x.ndim), _dtype.int64.numpy)
+        input.device.kernels.nonzero(x, found)
         return Tensor._wrap(found)
-    columns = cpu.empty((x.ndim, n), _dtype.int64.numpy)
-    cpu.kernels.nonzero(x, columns.T)
+    columns = input.device.empty((x.ndim, n), _dtype.int64.numpy)
+    input.device.kernels.nonzero(x, columns.T)
     return tuple([Tensor._wrap(columns[d]) for d in range(x.ndim)])
 
 
@@ -61,30 +60,30 @@ def _masked(op: str, input: Tensor, mask: Any) -> tuple[Tensor, Tensor]:
 
 
 def _selected(x: Any, mask: Any, n: int) -> Any:
-    y = cpu.empty((n,), x.dtype)
-    cpu.kernels.masked_select(x, mask, y)
+    y = device_of(x).empty((n,), x.dtype)
+    device_of(x).kernels.masked_select(x, mask, y)
     return y
 
 
 def _scattered(x: Any, mask: Any, values: Any) -> Any:
-    y = cpu.empty(mask.shape, x.dtype)
-    cpu.kernels.masked_scatter(x, mask, values, y)
+    y = device_of(x).empty(mask.shape, x.dtype)
+    device_of(x).kernels.masked_scatter(x, mask, values, y)
     return y
 
 
-def _zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+def _zeros(shape: tuple[int, ...], like: Any) -> Any:
     """One zero, seen from everywhere."""
-    return np.broadcast_to(np.zeros((), dtype), shape)
+    return broadcast_array(zeros_array((), like), shape)
 
 
 def _select_pullback(node: Node, dy: Any) -> tuple[Any]:
     mask = node.saved[0]
-    return (_scattered(_zeros(mask.shape, dy.dtype), mask, dy),)
+    return (_scattered(_zeros(mask.shape, dy), mask, dy),)
 
 
 def _select_pullback_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
     (mask,) = node.tensors()
-    return (_scatter(Tensor._wrap(_zeros(mask._array.shape, dy._array.dtype)), mask, dy),)
+    return (_scatter(Tensor._wrap(_zeros(mask._array.shape, dy._array)), mask, dy),)
 
 
 _SELECT = Rule("masked_select", _select_pullback, _select_pullback_ops)
@@ -104,14 +103,14 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 def _scatter_pullback(node: Node, dy: Any) -> list[Any]:
     (mask,), (n,) = node.saved, node.args
     return [
-        _scattered(dy, mask, _zeros((n,), dy.dtype)) if node.needs(0) else None,
+        _scattered(dy, mask, _zeros((n,), dy)) if node.needs(0) else None,
         _selected(dy, mask, n) if node.needs(1) else None,
     ]
 
 
 def _scatter_pullback_ops(node: Node, dy: Tensor) -> list[Any]:
     (mask,), (n,) = node.tensors(), node.args
-    return [_scatter(dy, mask, Tensor._wrap(_zeros((n,), dy._array.dtype))), _select(dy, mask, n)]
+    return [_scatter(dy, mask, Tensor._wrap(_zeros((n,), dy._array))), _select(dy, mask, n)]
 
 
 _SCATTER = Rule("masked_scatter", _scatter_pullback, _scatter_pullback_ops)

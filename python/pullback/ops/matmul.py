@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, quick, record
 from pullback._tensor import Tensor, method
 from pullback.ops._broadcast import (
@@ -41,13 +41,13 @@ def product(a: Any, b: Any, bias: Any = None, alpha: float = 1.0) -> Any:
     batch = a.shape[:-2]
     if batch != b.shape[:-2]:
         batch = broadcast_shapes("matmul", batch, b.shape[:-2])
-    out = cpu.empty((*batch, *a.shape[-2:-1], *b.shape[max(1, b.ndim - 1) :]), a.dtype)
+    out = device_of(a).empty((*batch, *a.shape[-2:-1], *b.shape[max(1, b.ndim - 1) :]), a.dtype)
     c = out
     if b.ndim == 1:
         b, c = b[:, None], c[..., None]
     if a.ndim == 1:
         a, c = a[None], c[..., None, :]
-    cpu.kernels.matmul(a, b, c, bias, alpha, 0.0, 0)
+    device_of(a).kernels.matmul(a, b, c, bias, alpha, 0.0, 0)
     return out
 
 
@@ -55,13 +55,14 @@ def _integer_product(a: Any, b: Any) -> Any:
     """Integers by elementwise products and their sum, which wrap around; takes memory for every product."""
     x = a[..., None] if b.ndim > 1 else a
     y = b if a.ndim == 1 or b.ndim == 1 else b[..., None, :, :]
-    terms = cpu.empty(broadcast_shapes("matmul", x.shape, y.shape), a.dtype)
-    cpu.kernels.mul(x, y, terms)
+    on = device_of(a)
+    terms = on.empty(broadcast_shapes("matmul", x.shape, y.shape), a.dtype)
+    on.kernels.mul(x, y, terms)
     k = terms.ndim - (2 if b.ndim > 1 else 1)
-    sums = cpu.empty((*terms.shape[:k], 1, *terms.shape[k + 1 :]), _dtype.int64.numpy)
-    cpu.kernels.sum(terms, sums)
-    out = cpu.empty(sums.shape, a.dtype)
-    cpu.kernels.copy(sums, out)
+    sums = on.empty((*terms.shape[:k], 1, *terms.shape[k + 1 :]), _dtype.int64.numpy)
+    on.kernels.sum(terms, sums)
+    out = on.empty(sums.shape, a.dtype)
+    on.kernels.copy(sums, out)
     return out.reshape((*terms.shape[:k], *terms.shape[k + 1 :]))
 
 
@@ -119,8 +120,8 @@ def _scaled(dy: Any, x: Any, wanted: bool) -> Any:
     """ȳ x for a single ȳ."""
     if not wanted:
         return None
-    out = cpu.empty(x.shape, x.dtype)
-    cpu.kernels.mul(x, dy, out)
+    out = device_of(x).empty(x.shape, x.dtype)
+    device_of(x).kernels.mul(x, dy, out)
     return out
 
 

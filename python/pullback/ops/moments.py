@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops._broadcast import check_tensor
@@ -22,16 +22,16 @@ __all__ = ["std", "std_mean", "var", "var_mean"]
 def _var_pullback(node: Node, dy: Any) -> tuple[Any]:
     kept, correction = node.args
     x, mean_ = node.saved
-    dx = cpu.empty(x.shape, dy.dtype)
-    cpu.kernels.var_backward(dy.reshape(kept), x, mean_.reshape(kept), dx, correction)
+    dx = device_of(dy).empty(x.shape, dy.dtype)
+    device_of(dy).kernels.var_backward(dy.reshape(kept), x, mean_.reshape(kept), dx, correction)
     return (dx,)
 
 
 def _std_pullback(node: Node, dy: Any) -> tuple[Any]:
     kept, correction = node.args
     x, mean_, y = node.saved
-    dx = cpu.empty(x.shape, dy.dtype)
-    cpu.kernels.std_backward(dy.reshape(kept), x, mean_.reshape(kept), y.reshape(kept), dx, correction)
+    dx = device_of(dy).empty(x.shape, dy.dtype)
+    device_of(dy).kernels.std_backward(dy.reshape(kept), x, mean_.reshape(kept), y.reshape(kept), dx, correction)
     return (dx,)
 
 
@@ -78,8 +78,8 @@ def _moments(
     if correction is None:
         correction = 0 if unbiased is False else 1
     _, kept, result, _ = plan(op, x, dim, keepdim)
-    y, m = cpu.empty(result, x.dtype.numpy), cpu.empty(result, x.dtype.numpy)
-    getattr(cpu.kernels, op)(x._array, y.reshape(kept), m.reshape(kept), float(correction))
+    y, m = [x.device.empty(result, x.dtype.numpy) for _ in range(2)]
+    getattr(x.device.kernels, op)(x._array, y.reshape(kept), m.reshape(kept), float(correction))
     mean_ = Tensor._wrap(m)
     rule, saved = (_VAR, (x, mean_)) if op == "var" else (_STD, (x, mean_, OUTPUT))
     return record(rule, y, (x,), saved, (kept, float(correction))), mean_

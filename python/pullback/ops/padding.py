@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor
-from pullback.ops import create, view
+from pullback.ops import view
+from pullback.ops._arrays import copy_array, fill_array, zeros_array
 from pullback.ops._broadcast import check_tensor
-from pullback.ops.index import zeros_array
 
 __all__: list[str] = []  # `pad` belongs to nn.functional
 
@@ -51,10 +51,11 @@ MODES = ("constant", "reflect", "replicate", "circular")  # by their numbers in 
 
 def _padded(x: Any, pads: Pads, mode: str, value: float = 0.0) -> Any:
     if not x.ndim:
-        return view.copy_array(x)
-    y = cpu.empty(_padded_shape(x.shape, pads), x.dtype)
-    number = create.fill_array(cpu.empty((), x.dtype), value)
-    cpu.kernels.pad(x, np.array(pads, np.int64), number, y, MODES.index(mode))
+        return copy_array(x)
+    on = device_of(x)
+    y = on.empty(_padded_shape(x.shape, pads), x.dtype)
+    number = fill_array(on.empty((), x.dtype), value)
+    on.kernels.pad(x, on.from_host(np.array(pads, np.int64)), number, y, MODES.index(mode))
     return y
 
 
@@ -66,8 +67,8 @@ def _constant_pullback(node: Node, dy: Any) -> tuple[Any]:
     source, target = _kept(shape, pads)
     if dy[target].shape == shape:
         return (dy[target],)
-    dx = zeros_array(shape, dy.dtype)
-    cpu.kernels.copy(dy[target], dx[source])
+    dx = zeros_array(shape, dy)
+    device_of(dy).kernels.copy(dy[target], dx[source])
     return (dx,)
 
 
@@ -116,14 +117,14 @@ def _steps(mode: str, shape: Sequence[int], pads: Pads) -> list[tuple[Key, Key]]
 
 def _edged_backward(dy: Any, mode: str, pads: Pads, shape: tuple[int, ...]) -> Any:
     """The copies undone in reverse order: what an edge got is added to where it came from."""
-    g = view.copy_array(dy)
+    g = copy_array(dy)
     for to, source in _steps(mode, shape, pads)[::-1]:
         edge, origin = g[to], g[source]
         if edge.shape != origin.shape:  # replicate: one slice went everywhere
-            total = cpu.empty(origin.shape, g.dtype)
-            cpu.kernels.sum(edge, total)
+            total = device_of(g).empty(origin.shape, g.dtype)
+            device_of(g).kernels.sum(edge, total)
             edge = total
-        cpu.kernels.add(origin, edge, origin)
+        device_of(g).kernels.add(origin, edge, origin)
     return g[_kept(shape, pads)[1]]
 
 

@@ -25,12 +25,12 @@ _EXACT = 1 << 24  # up to here every position is a float32
 
 def _check_q(op: str, x: Tensor, q: Any) -> Tensor:
     """q as a tensor of x's dtype."""
-    t = scalar_tensor(float(q), x.dtype) if isinstance(q, Number) else check_tensor(op, q, "q").detach()
+    t = scalar_tensor(float(q), x.dtype, x.device) if isinstance(q, Number) else check_tensor(op, q, "q").detach()
     if t.dtype is not x.dtype or t.ndim > 1:
         raise RuntimeError(f"{op}: q expects one dimension at most and dtype {x.dtype}, got {list(t.shape)}, {t.dtype}")
-    outside = (t._array < 0) | (t._array > 1)
-    if outside.any():
-        raise RuntimeError(f"{op}: q expects values from 0 to 1, got {t._array[outside].flat[0]}")
+    outside = [v for v in t.reshape(-1).tolist() if v < 0 or v > 1]
+    if outside:
+        raise RuntimeError(f"{op}: q expects values from 0 to 1, got {outside[0]}")
     return t
 
 
@@ -44,7 +44,7 @@ def _positions(y: Tensor, q: Tensor, skip_nan: bool) -> Tensor:
         numbers = logical_not(unary.isnan(y)).sum(-1, keepdim=True)
         return q * clamp_min(numbers - 1, 0).to(q.dtype)
     any_nan = unary.isnan(view.narrow(y, -1, n - 1, 1))
-    return where(any_nan, scalar_tensor(float(n - 1), q.dtype), q * float(n - 1))
+    return where(any_nan, scalar_tensor(float(n - 1), q.dtype, q.device), q * float(n - 1))
 
 
 def _between(y: Tensor, p: Tensor, interpolation: str) -> Tensor:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pullback import _dtype
-from pullback._backend import as_device, cpu
+from pullback._backend import as_device, device_of
 from pullback._dtype import dtype as DType
 from pullback._random import (
     Generator,
@@ -62,7 +60,7 @@ def _new(op: str, size: tuple[Any, ...], dtype: Any, device: Any) -> Tensor:
 
 
 def _drawn(op: str, t: Tensor, generator: Any, requires_grad: bool, kernel: str, *scalars: float) -> Tensor:
-    getattr(t.device.kernels, kernel)(state_of(op, generator), t._array, *scalars)
+    getattr(t.device.kernels, kernel)(state_of(op, generator, t.device), t._array, *scalars)
     return t.requires_grad_() if requires_grad else t
 
 
@@ -70,7 +68,7 @@ def _draw_in_place(op: str, t: Tensor, generator: Any, kernel: str, *scalars: fl
     """Overwrite t with numbers drawn; on the tape it is a constant from then on."""
     check_tensor(op, t)
     if recording(t):
-        fresh = Tensor._wrap(cpu.empty(t._array.shape, t._array.dtype))
+        fresh = Tensor._wrap(t.device.empty(t._array.shape, t._array.dtype))
         return t._assign(_drawn(op, fresh, generator, False, kernel, *scalars))
     strided.check_overlap(t)
     _drawn(op, t, generator, False, kernel, *scalars)
@@ -121,7 +119,7 @@ def rand_like(
 ) -> Tensor:
     """`rand` of the input's shape and dtype."""
     d = check_tensor("rand_like", input).dtype if dtype is None else dtype
-    return rand(input.shape, generator=generator, dtype=d, device=device, requires_grad=requires_grad)
+    return rand(input.shape, generator=generator, dtype=d, device=device or input.device, requires_grad=requires_grad)
 
 
 def randn_like(
@@ -136,7 +134,7 @@ def randn_like(
 ) -> Tensor:
     """`randn` of the input's shape and dtype."""
     d = check_tensor("randn_like", input).dtype if dtype is None else dtype
-    return randn(input.shape, generator=generator, dtype=d, device=device, requires_grad=requires_grad)
+    return randn(input.shape, generator=generator, dtype=d, device=device or input.device, requires_grad=requires_grad)
 
 
 def normal(
@@ -187,7 +185,9 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
 @method
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
     """e^z with z normal of this mean and standard deviation, in place."""
-    fresh = normal_(Tensor._wrap(cpu.empty(self._array.shape, self._array.dtype)), mean, std, generator=generator)
+    fresh = normal_(
+        Tensor._wrap(self.device.empty(self._array.shape, self._array.dtype)), mean, std, generator=generator
+    )
     return self._assign(fresh.exp())
 
 
@@ -253,7 +253,9 @@ def randint_like(
     d = check_tensor("randint_like", input).dtype if dtype is None else dtype
     if high is None:
         low, high = 0, low
-    return randint(low, high, input.shape, generator=generator, dtype=d, device=device, requires_grad=requires_grad)
+    return randint(
+        low, high, input.shape, generator=generator, dtype=d, device=device or input.device, requires_grad=requires_grad
+    )
 
 
 @method
@@ -292,8 +294,8 @@ def randperm(
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with probability p, else 0, for every p of the input. ValueError for a p outside of [0, 1]."""
     p = check_floating("bernoulli", check_tensor("bernoulli", input))._array
-    out = cpu.empty(p.shape, p.dtype)
-    cpu.kernels.bernoulli(state_of("bernoulli", generator), p, out)
+    out = input.device.empty(p.shape, p.dtype)
+    input.device.kernels.bernoulli(state_of("bernoulli", generator, input.device), p, out)
     return Tensor._wrap(out)
 
 
@@ -302,14 +304,15 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """1 with probability p, else 0, in place; p is a number or a tensor that broadcasts. ValueError outside of [0, 1]."""
     check_tensor("bernoulli_", self)
     if isinstance(p, Number):
-        p = scalar_tensor(p, _dtype.float64)
-    array = np.broadcast_to(check_floating("bernoulli_", check_tensor("bernoulli_", p, "p"), "p")._array, self.shape)
+        p = scalar_tensor(p, _dtype.float64, self.device)
+    p = view.expand(check_floating("bernoulli_", check_tensor("bernoulli_", p, "p"), "p"), self.shape)
+    bernoulli, state = self.device.kernels.bernoulli, state_of("bernoulli_", generator, self.device)
     if recording(self):
-        fresh = cpu.empty(self._array.shape, self._array.dtype)
-        cpu.kernels.bernoulli(state_of("bernoulli_", generator), array, fresh)
+        fresh = self.device.empty(self._array.shape, self._array.dtype)
+        bernoulli(state, p._array, fresh)
         return self._assign(Tensor._wrap(fresh))
     strided.check_overlap(self)
-    cpu.kernels.bernoulli(state_of("bernoulli_", generator), array, self._array)
+    bernoulli(state, p._array, self._array)
     self._version[0] += 1
     return self
 
@@ -331,8 +334,8 @@ def multinomial(
             f"multinomial: num_samples expects 1 to {input.shape[-1]} without replacement, got {num_samples}"
         )
     weights = input._array if input.ndim == 2 else input._array[None]
-    out = cpu.empty((weights.shape[0], num_samples), _dtype.int64.numpy)
-    cpu.kernels.multinomial(state_of("multinomial", generator), weights, out, replacement)
+    out = input.device.empty((weights.shape[0], num_samples), _dtype.int64.numpy)
+    input.device.kernels.multinomial(state_of("multinomial", generator, input.device), weights, out, replacement)
     return Tensor._wrap(out if input.ndim == 2 else out.reshape(num_samples))
 
 
@@ -340,8 +343,8 @@ def multinomial(
 
 
 def _dropout_backward(dy: Any, mask: Any, p: float) -> Any:
-    dx = cpu.empty(dy.shape, dy.dtype)
-    cpu.kernels.dropout_backward(dy, mask, dx, p)
+    dx = device_of(dy).empty(dy.shape, dy.dtype)
+    device_of(dy).kernels.dropout_backward(dy, mask, dx, p)
     return dx
 
 
@@ -375,9 +378,10 @@ def dropout(
     in_place = inplace and not recording(input)
     if in_place:
         strided.check_overlap(input)
-    y = x if in_place else cpu.empty(x.shape, x.dtype)
-    mask = cpu.empty(x.shape, _dtype.bool_.numpy)
-    cpu.kernels.dropout(state_of("dropout", generator), x, y, mask, float(p))
+    on = input.device
+    y = x if in_place else on.empty(x.shape, x.dtype)
+    mask = on.empty(x.shape, _dtype.bool_.numpy)
+    on.kernels.dropout(state_of("dropout", generator, on), x, y, mask, float(p))
     if in_place:
         input._version[0] += 1
         return input

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor, method
 from pullback.ops._broadcast import check_tensor, normalize_dims, to_float
@@ -65,8 +65,8 @@ def plan(op: str, x: Tensor, dim: Dim, keepdim: bool) -> Plan:
 
 def reduce_array(name: str, x: Any, p: Plan, dtype: Any, *scalars: float) -> Any:
     """The kernel `name` over x: one result."""
-    out = cpu.empty(p.result, dtype)
-    getattr(cpu.kernels, name)(x, out if p.result is p.kept else out.reshape(p.kept), *scalars)
+    out = device_of(x).empty(p.result, dtype)
+    getattr(device_of(x).kernels, name)(x, out if p.result is p.kept else out.reshape(p.kept), *scalars)
     return out
 
 
@@ -91,15 +91,15 @@ def _cast(op: str, input: Any, dtype: Any) -> Tensor:
 
 def _repeat(node: Node, dy: Any) -> tuple[Any]:
     shape, kept, _ = node.args
-    dx = cpu.empty(shape, dy.dtype)
-    cpu.kernels.copy(dy.reshape(kept), dx)
+    dx = device_of(dy).empty(shape, dy.dtype)
+    device_of(dy).kernels.copy(dy.reshape(kept), dx)
     return (dx,)
 
 
 def _mean_pullback(node: Node, dy: Any) -> tuple[Any]:
     shape, kept, _ = node.args
-    dx = cpu.empty(shape, dy.dtype)
-    cpu.kernels.mean_backward(dy.reshape(kept), dx)
+    dx = device_of(dy).empty(shape, dy.dtype)
+    device_of(dy).kernels.mean_backward(dy.reshape(kept), dx)
     return (dx,)
 
 
@@ -109,8 +109,8 @@ def _mean_pullback_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
 
 
 def _prod_pullback(node: Node, dy: Any) -> tuple[Any]:
-    dx = cpu.empty(node.args[0], dy.dtype)
-    cpu.kernels.prod_backward(dy.reshape(node.args[1]), node.saved[0], dx)
+    dx = device_of(dy).empty(node.args[0], dy.dtype)
+    device_of(dy).kernels.prod_backward(dy.reshape(node.args[1]), node.saved[0], dx)
     return (dx,)
 
 
@@ -192,8 +192,8 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any
 def _logsumexp_pullback(node: Node, dy: Any) -> tuple[Any]:
     x, y = node.saved
     kept = node.args[0]
-    dx = cpu.empty(x.shape, dy.dtype)
-    cpu.kernels.logsumexp_backward(dy.reshape(kept), x, y.reshape(kept), dx)
+    dx = device_of(dy).empty(x.shape, dy.dtype)
+    device_of(dy).kernels.logsumexp_backward(dy.reshape(kept), x, y.reshape(kept), dx)
     return (dx,)
 
 
@@ -206,8 +206,8 @@ def _logsumexp_pullback_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
 def _norm_pullback(node: Node, dy: Any) -> tuple[Any]:
     x, y = node.saved
     kept, p = node.args
-    dx = cpu.empty(x.shape, dy.dtype)
-    cpu.kernels.norm_backward(dy.reshape(kept), x, y.reshape(kept), dx, p)
+    dx = device_of(dy).empty(x.shape, dy.dtype)
+    device_of(dy).kernels.norm_backward(dy.reshape(kept), x, y.reshape(kept), dx, p)
     return (dx,)
 
 

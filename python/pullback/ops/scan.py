@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops._broadcast import check_tensor, normalize_dim
@@ -26,8 +26,9 @@ def _lines(x: Any) -> Any:
 
 
 def _launch(name: str, *arrays: Any, axis: int, flags: tuple[bool, ...] = ()) -> Any:
-    out = cpu.empty(arrays[0].shape, arrays[0].dtype)
-    getattr(cpu.kernels, name)(*map(_lines, arrays), _lines(out), axis, *flags)
+    on = device_of(arrays[0])
+    out = on.empty(arrays[0].shape, arrays[0].dtype)
+    getattr(on.kernels, name)(*map(_lines, arrays), _lines(out), axis, *flags)
     return out
 
 
@@ -168,8 +169,8 @@ def _running(rule: Rule, input: Tensor, dim: int) -> ValuesIndices:
     x = _wide(given)
     axis = normalize_dim(rule.name, dim, x.ndim)
     shape = x._array.shape
-    values, indices = cpu.empty(shape, x.dtype.numpy), cpu.empty(shape, _dtype.int64.numpy)
-    getattr(cpu.kernels, rule.name)(_lines(x._array), _lines(values), _lines(indices), axis)
+    values, indices = x.device.empty(shape, x.dtype.numpy), x.device.empty(shape, _dtype.int64.numpy)
+    getattr(x.device.kernels, rule.name)(_lines(x._array), _lines(values), _lines(indices), axis)
     found = record_chosen(rule, values, indices, x, axis, shape)
     return found if x is given else ValuesIndices(found.values.to(given.dtype), found.indices)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import no_grad
 from pullback._tensor import Tensor, method
 from pullback.ops import view
+from pullback.ops._arrays import broadcast_array
 from pullback.ops._broadcast import Number, check_tensor, normalize_dim, promote
 from pullback.ops.along import gather
 from pullback.ops.compare import ne
@@ -34,11 +33,11 @@ __all__ = ["bucketize", "searchsorted", "unique", "unique_consecutive"]
 def _search(op: str, sorted: Tensor, values: Any, right: bool, out_int32: bool) -> Tensor:
     """The kernel, for sorted lines that fit to the values or for one line."""
     s, x = [t._array for t in promote(op, sorted, values)]
-    out = cpu.empty(x.shape, _dtype.int64.numpy)
+    out = device_of(x).empty(x.shape, _dtype.int64.numpy)
     lines = x.reshape(1) if x.ndim == 0 else x
     if s.ndim == 1:
-        s = np.broadcast_to(s, (*lines.shape[:-1], s.shape[0]))
-    cpu.kernels.searchsorted(s, lines, out.reshape(lines.shape), right)
+        s = broadcast_array(s, (*lines.shape[:-1], s.shape[0]))
+    device_of(x).kernels.searchsorted(s, lines, out.reshape(lines.shape), right)
     found = Tensor._wrap(out)
     return found.to(_dtype.int32) if out_int32 else found
 

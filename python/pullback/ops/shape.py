@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from pullback import _dtype
-from pullback._backend import as_device, cpu
+from pullback._backend import as_device, device, device_of
 from pullback._tape import Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import join, view
+from pullback.ops._arrays import copy_array, empty_as, zeros_array
 from pullback.ops._broadcast import broadcast_shapes, check_tensor, normalize_dim, normalize_dims
-from pullback.ops._elementwise import empty_as, launch_into, recording
-from pullback.ops.index import as_index, index_select, zeros_array
+from pullback.ops._elementwise import launch_into, recording
+from pullback.ops.index import as_index, index_select
 
 __all__ = [
     "broadcast_tensors",
@@ -45,7 +46,7 @@ __all__ = [
 
 def _triangle_array(name: str, x: Any, diagonal: int) -> Any:
     y = empty_as(x)
-    getattr(cpu.kernels, name)(x, y, diagonal)
+    getattr(device_of(x).kernels, name)(x, y, diagonal)
     return y
 
 
@@ -98,12 +99,12 @@ def triu_(self: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def _triangle_indices(op: str, row: int, col: int, offset: int, lower: bool, dtype: Any, device: Any) -> Tensor:
-    as_device(device)
     if row < 0 or col < 0:
         raise RuntimeError(f"{op}: row and col expect values ≥ 0, got {row} and {col}")
     i, j = np.indices((row, col))
     indices = np.stack(np.nonzero(j - i <= offset if lower else j - i >= offset))
-    return Tensor._wrap(indices.astype(_dtype.int64.numpy if dtype is None else _dtype.as_dtype(dtype, op).numpy))
+    indices = indices.astype(_dtype.int64.numpy if dtype is None else _dtype.as_dtype(dtype, op).numpy)
+    return Tensor._wrap(as_device(device).from_host(indices))
 
 
 def tril_indices(
@@ -129,13 +130,13 @@ def _diagonal_array(x: Any, offset: int, dim1: int, dim2: int) -> Any:
     corner = x.transpose((*rest, dim1, dim2))[..., max(-offset, 0) :, max(offset, 0) :]
     n = min(corner.shape[-2:])
     strides = (*corner.strides[:-2], corner.strides[-2] + corner.strides[-1])
-    return np.lib.stride_tricks.as_strided(corner, (*corner.shape[:-2], n), strides)
+    return device_of(corner).as_strided(corner, (*corner.shape[:-2], n), strides)
 
 
 def _embedded(x: Any, shape: Sequence[int], where: tuple[int, int, int]) -> Any:
     """Zeros but for x on a diagonal."""
-    out = zeros_array(tuple(shape), x.dtype)
-    cpu.kernels.copy(x, _diagonal_array(out, *where))
+    out = zeros_array(tuple(shape), x)
+    device_of(x).kernels.copy(x, _diagonal_array(out, *where))
     return out
 
 
@@ -205,7 +206,7 @@ def trace(input: Tensor) -> Tensor:
 
 
 def _flipped(x: Any, dims: Sequence[int]) -> Any:
-    return view.copy_array(x[tuple([slice(None, None, -1 if d in dims else 1) for d in range(x.ndim)])])
+    return copy_array(x[tuple([slice(None, None, -1 if d in dims else 1) for d in range(x.ndim)])])
 
 
 _FLIP = Rule(
@@ -237,14 +238,14 @@ def flipud(input: Tensor) -> Tensor:
 
 def _rolled(x: Any, shifts: dict[int, int]) -> Any:
     """y[(i + shift) mod n] = x[i] along each dimension: one copy for each combination of the two parts."""
-    y = cpu.empty(x.shape, x.dtype)
+    y = device_of(x).empty(x.shape, x.dtype)
     pieces: list[tuple[tuple[slice, ...], tuple[slice, ...]]] = [((), ())]
     for d, n in enumerate(x.shape):
         k = shifts.get(d, 0) % n if n else 0
         halves = [(slice(0, n - k), slice(k, n)), (slice(n - k, n), slice(0, k))] if k else [(slice(None), slice(None))]
         pieces = [((*a, i), (*b, j)) for a, b in pieces for i, j in halves]
     for source, target in pieces:
-        cpu.kernels.copy(x[source], y[target])
+        device_of(x).kernels.copy(x[source], y[target])
     return y
 
 
@@ -315,9 +316,9 @@ def tile(input: Tensor, *each: Any, dims: Any = None) -> Tensor:
     return repeat(input, (1,) * (check_tensor("tile", input).ndim - len(times)) + times)
 
 
-def _repeated(counts: Sequence[int]) -> Tensor:
+def _repeated(counts: Sequence[int], device: device) -> Tensor:
     """Each index as often as its count says."""
-    return Tensor._wrap(np.repeat(np.arange(len(counts)), counts))
+    return Tensor._wrap(device.from_host(np.repeat(np.arange(len(counts)), counts)))
 
 
 @method
@@ -327,7 +328,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     op = "repeat_interleave"
     check_tensor(op, input)
     if repeats is None:
-        return _repeated(as_index(op, input).tolist())
+        return _repeated(as_index(op, input).tolist(), input.device)
     if dim is None:
         input, dim = input.reshape(-1), 0
     d = normalize_dim(op, dim, input.ndim)
@@ -342,7 +343,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     counts = as_index(op, repeats, "repeats").tolist()
     if len(counts) != input.shape[d] or min(counts, default=0) < 0:
         raise RuntimeError(f"{op}: repeats expects {input.shape[d]} values ≥ 0, got {counts}")
-    return index_select(input, d, _repeated(counts))
+    return index_select(input, d, _repeated(counts, input.device))
 
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:

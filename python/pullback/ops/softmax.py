@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops._broadcast import check_tensor, normalize_dim
@@ -24,8 +24,9 @@ def _lines(x: Any) -> Any:
 
 
 def _launch(name: str, *arrays: Any, axis: int) -> Any:
-    out = cpu.empty(arrays[0].shape, arrays[0].dtype)
-    getattr(cpu.kernels, name)(*map(_lines, arrays), _lines(out), axis)
+    on = device_of(arrays[0])
+    out = on.empty(arrays[0].shape, arrays[0].dtype)
+    getattr(on.kernels, name)(*map(_lines, arrays), _lines(out), axis)
     return out
 
 

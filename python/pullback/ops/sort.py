@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Rule, no_grad, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
@@ -23,9 +23,10 @@ __all__ = ["argsort", "kthvalue", "median", "msort", "nanmedian", "sort", "topk"
 
 def _arrays(name: str, x: Any, axis: int, kept: Shape, *scalars: Any) -> tuple[Any, Any]:
     """(values, indices) of a kernel along `axis`, where they have the shape `kept`; a scalar is a line of one element."""
-    values, indices = cpu.empty(kept, x.dtype), cpu.empty(kept, _dtype.int64.numpy)
+    on = device_of(x)
+    values, indices = on.empty(kept, x.dtype), on.empty(kept, _dtype.int64.numpy)
     arrays = [a.reshape(1) if a.ndim == 0 else a for a in (x, values, indices)]
-    getattr(cpu.kernels, name)(*arrays, axis, *scalars)
+    getattr(on.kernels, name)(*arrays, axis, *scalars)
     return values, indices
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from pullback._backend import BLOCK, cpu
+from pullback._backend import device_of
+from pullback._dtype import int64
 from pullback._tape import Node, Rule, grad_enabled, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
+from pullback.ops._arrays import apart, broadcast_array, copy_array, zeros_array
 from pullback.ops._broadcast import check_tensor
 
 __all__ = ["as_strided", "as_strided_scatter"]
@@ -28,8 +28,7 @@ def _window(flat: Any, offset: int, shape: Sequence[int], strides: Sequence[int]
     """The part of a flat array at an offset (elements) with a shape and strides (elements)."""
     if 0 in shape:
         return flat[:0].reshape(shape)
-    size = flat.itemsize
-    return np.ndarray(tuple(shape), flat.dtype, flat, offset * size, [s * size for s in strides])
+    return device_of(flat).as_strided(flat[offset:], shape, [s * flat.itemsize for s in strides])
 
 
 def _extent(shape: Sequence[int], strides: Sequence[int]) -> int:
@@ -52,13 +51,14 @@ def _elements(array: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _scattered(dy: Any, offset: int, shape: Any, strides: Any, base_shape: Any, base_strides: Any) -> Any:
     """Zeros laid out as the base, with dy in the window."""
-    flat = cpu.empty((max(_extent(base_shape, base_strides), offset + _extent(shape, strides)),), dy.dtype)
-    cpu.kernels.fill(flat, 0.0)
+    on = device_of(dy)
+    flat = zeros_array((max(_extent(base_shape, base_strides), offset + _extent(shape, strides)),), dy)
     if _overlaps(shape, strides):
-        at = _window(np.arange(flat.size), offset, shape, strides)
-        cpu.kernels.index_put(flat, [at], dy, _ADD, False)
+        places = on.empty(flat.shape, int64.numpy)
+        on.kernels.arange(places, 0, 1)
+        on.kernels.index_put(flat, [_window(places, offset, shape, strides)], dy, _ADD, False)
     else:
-        cpu.kernels.copy(dy, _window(flat, offset, shape, strides))
+        on.kernels.copy(dy, _window(flat, offset, shape, strides))
     return _window(flat, 0, base_shape, base_strides)
 
 
@@ -66,7 +66,7 @@ def _as_strided_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
     offset, shape, strides, base_shape, base_strides = node.args
     if _overlaps(shape, strides):
         raise RuntimeError("as_strided: where elements overlap, its pullback cannot be differentiated again")
-    zero = Tensor._wrap(_scattered(np.broadcast_to(np.zeros((), dy._array.dtype), shape), *node.args))
+    zero = Tensor._wrap(_scattered(broadcast_array(zeros_array((), dy._array), shape), *node.args))
     return (as_strided_scatter(zero, dy, shape, strides, offset),)
 
 
@@ -99,8 +99,9 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     _check_window("as_strided", x, offset, size, stride)
     if _overlaps(*_elements(x)) and input.requires_grad:
         raise RuntimeError("as_strided: the input's elements overlap, so that it has no gradient; clone() it first")
-    whole = np.lib.stride_tricks.as_strided(x, (0 if 0 in x.shape else _extent(*_elements(x)),), (x.itemsize,))
-    array = np.lib.stride_tricks.as_strided(whole[offset:], tuple(size), [s * x.itemsize for s in stride])
+    on = input.device
+    whole = on.as_strided(x, (0 if 0 in x.shape else _extent(*_elements(x)),), (x.itemsize,))
+    array = on.as_strided(whole[offset:], size, [s * x.itemsize for s in stride])
     return view.make_view(_AS_STRIDED, array, input, (offset, tuple(size), tuple(stride), *_elements(x)))
 
 
@@ -108,22 +109,22 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
 def storage_offset_of(input: Tensor) -> int:
     """Where the first element lies in its storage, in elements."""
     x = input._array
-    root = x.base if isinstance(x.base, np.ndarray) and type(x.base.base) is BLOCK else x
+    pointer, root = input.device.pointer, input.device.root(x)
     if root is x and input._base is not None:
         root = input._base._array
-    bytes_between: int = x.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    return bytes_between // int(x.itemsize)
+    return (pointer(x) - pointer(root)) // int(x.itemsize)
 
 
 def _overwrite_pullback(node: Node, dy: Any) -> tuple[Any, Any]:
     """y = base with `src` in a window: base̅ = ȳ outside the window, src̅ = ȳ inside."""
     offset, shape, strides, base_shape, base_strides = node.args
-    flat = cpu.empty((_extent(base_shape, base_strides),), dy.dtype)
+    on = device_of(dy)
+    flat = on.empty((_extent(base_shape, base_strides),), dy.dtype)
     base = _window(flat, 0, base_shape, base_strides)
-    cpu.kernels.copy(dy, base)
+    on.kernels.copy(dy, base)
     window = _window(flat, offset, shape, strides)
-    d_src = view.copy_array(window)
-    cpu.kernels.fill(window, 0.0)
+    d_src = copy_array(window)
+    on.kernels.fill(window, 0.0)
     return base, d_src
 
 
@@ -132,7 +133,7 @@ def _overwrite_ops(node: Node, dy: Tensor) -> tuple[Tensor, Tensor]:
     dense = dy.contiguous()
     if _elements(dense._array)[1] != base_strides:
         raise RuntimeError("as_strided_scatter: its second derivative needs a row-major base")
-    zero = Tensor._wrap(np.zeros(shape, dense._array.dtype))
+    zero = Tensor._wrap(zeros_array(shape, dense._array))
     return as_strided_scatter(dense, zero, shape, strides, offset), as_strided(dense, shape, strides, offset)
 
 
@@ -147,10 +148,11 @@ def as_strided_scatter(
     x = check_tensor("as_strided_scatter", input)._array
     _check_window("as_strided_scatter", x, storage_offset, size, stride)
     shape, strides = _elements(x)
-    flat = cpu.empty((_extent(shape, strides),), x.dtype)
+    on = input.device
+    flat = on.empty((_extent(shape, strides),), x.dtype)
     out = _window(flat, 0, shape, strides)
-    cpu.kernels.copy(x, out)
-    cpu.kernels.copy(src._array, _window(flat, storage_offset, size, stride))
+    on.kernels.copy(x, out)
+    on.kernels.copy(src._array, _window(flat, storage_offset, size, stride))
     return record(_OVERWRITE, out, (input, src), (), (storage_offset, tuple(size), tuple(stride), shape, strides))
 
 
@@ -176,9 +178,7 @@ def overwrite(t: Tensor, new: Tensor) -> None:
     check_overlap(t)
     source = new._array
     if source is not t._array:
-        if np.may_share_memory(source, t._array):
-            source = view.copy_array(source)
-        t.device.kernels.copy(source, t._array)
+        t.device.kernels.copy(apart(source, t._array), t._array)
     t._version[0] += 1
 
 
@@ -200,7 +200,8 @@ def check_overlap(t: Tensor) -> None:
 
 def _geometry(t: Tensor, base: Tensor) -> tuple[Any, ...]:
     """Where a view lies in its base: offset, shape, strides of the view, shape and strides of the base, in elements."""
-    offset = (t._array.__array_interface__["data"][0] - base._array.__array_interface__["data"][0]) // t._array.itemsize
+    pointer = t.device.pointer
+    offset = (pointer(t._array) - pointer(base._array)) // t._array.itemsize
     return (offset, *_elements(t._array), *_elements(base._array))
 
 
@@ -211,9 +212,7 @@ def _folds(array: Any, most: int) -> bool:
 
 def _forget_pullback(node: Node, dy: Any) -> tuple[Any]:
     """y does not depend on what it overwrites: x̄ = 0."""
-    dx = cpu.empty(dy.shape, dy.dtype)
-    cpu.kernels.fill(dx, 0.0)
-    return (dx,)
+    return (zeros_array(dy.shape, dy),)
 
 
 _FORGET = Rule("overwrite", _forget_pullback, lambda node, dy: (dy * 0,))

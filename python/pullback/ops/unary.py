@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback import _tape
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor, method
 from pullback.ops import strided
+from pullback.ops._arrays import zeros_array
 from pullback.ops._broadcast import check_tensor, to_float
 from pullback.ops._elementwise import gradient_like
-from pullback.ops.create import fill_array
 
 __all__ = [
     "abs",
@@ -77,7 +77,7 @@ def _rule(name: str, derivative: Derivative) -> Rule:
 
     def pullback(node: Node, dy: Any) -> tuple[Any]:
         dx = gradient_like(node, dy)
-        getattr(cpu.kernels, f"{name}_backward")(dy, node.saved[0], dx)
+        getattr(device_of(dy).kernels, f"{name}_backward")(dy, node.saved[0], dx)
         return (dx,)
 
     def pullback_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
@@ -105,7 +105,7 @@ def differentiable(name: str, formula: str, *, x: Derivative | None = None, y: D
 def constant(name: str, formula: str, *, integers: bool = False) -> Function:
     """An op whose derivative is zero wherever it has one (rounding, sign): x̄ = 0. On integers it changes nothing,
     unless `integers` says that the kernel knows them."""
-    rule = Rule(name, lambda node, dy: (fill_array(cpu.empty(dy.shape, dy.dtype), 0),), lambda node, dy: (dy * 0,))
+    rule = Rule(name, lambda node, dy: (zeros_array(dy.shape, dy),), lambda node, dy: (dy * 0,))
 
     def op(input: Tensor) -> Tensor:
         check_tensor(name, input)
@@ -193,8 +193,8 @@ def _on_numbers(name: str, input: Tensor) -> Any:
 
 
 def _neg_pullback(node: Node, dy: Any) -> tuple[Any]:
-    dx = cpu.empty(dy.shape, dy.dtype)
-    cpu.kernels.neg(dy, dx)
+    dx = device_of(dy).empty(dy.shape, dy.dtype)
+    device_of(dy).kernels.neg(dy, dx)
     return (dx,)
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
+from pullback.ops._arrays import broadcast_array, copy_array, zeros_array
 from pullback.ops._broadcast import check_tensor, normalize_dim, normalize_dims, sum_array_to, sum_to
 
 __all__ = [
@@ -42,13 +41,6 @@ def make_view(rule: Rule, array: Any, input: Tensor, args: tuple[Any, ...] = ())
     out._version = input._version
     out._base = input if input._base is None else input._base
     out._generation = out._base._generation
-    return out
-
-
-def copy_array(x: Any, dtype: Any = None) -> Any:
-    """A row-major copy, converted to `dtype`."""
-    out = cpu.empty(x.shape, x.dtype if dtype is None else dtype)
-    cpu.kernels.copy(x, out)
     return out
 
 
@@ -104,7 +96,7 @@ def reshape_array(array: Any, new: tuple[int, ...]) -> Any:
     strides = strides_for(array.shape, array.strides, new, array.itemsize)
     if strides is None:
         return copy_array(array).reshape(new)
-    return np.lib.stride_tricks.as_strided(array, new, strides)
+    return device_of(array).as_strided(array, new, strides)
 
 
 def infer_shape(op: str, shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
@@ -137,7 +129,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     x = check_tensor("reshape", input)._array
     new = infer_shape("reshape", sizes("reshape", shape), x.size)
     array = reshape_array(x, new)
-    if not x.flags.c_contiguous and not np.may_share_memory(array, x):
+    if not x.flags.c_contiguous and not input.device.may_share_memory(array, x):
         return record(_RESHAPE, array, (input,), (), (x.shape,))
     return make_view(_RESHAPE, array, input, (x.shape,))
 
@@ -288,7 +280,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     dims = normalize_dims("squeeze", dim, check_tensor("squeeze", input).ndim)
     x = input._array
     keep = [d for d in range(x.ndim) if x.shape[d] != 1 or d not in dims]
-    array = np.lib.stride_tricks.as_strided(x, [x.shape[d] for d in keep], [x.strides[d] for d in keep])
+    array = input.device.as_strided(x, [x.shape[d] for d in keep], [x.strides[d] for d in keep])
     return make_view(_RESHAPE, array, input, (x.shape,))
 
 
@@ -317,12 +309,7 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
     fits = lead >= 0 and -1 not in full and all(x.shape[i] in (1, full[lead + i]) for i in range(x.ndim))
     if not fits:
         raise RuntimeError(f"expand: shape {list(new)} does not stretch shape {list(x.shape)}")
-    return make_view(_EXPAND, np.lib.stride_tricks.as_strided(x, full, _stretched(x, full)), input, (x.shape,))
-
-
-def _stretched(x: Any, full: tuple[int, ...]) -> list[int]:
-    lead = len(full) - x.ndim
-    return [0] * lead + [s if n == full[lead + i] else 0 for i, (n, s) in enumerate(zip(x.shape, x.strides))]
+    return make_view(_EXPAND, broadcast_array(x, full), input, (x.shape,))
 
 
 @method
@@ -340,17 +327,16 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
 # --- basic indexing ---------------------------------------------------------------------------------------------------
 
 
-def zeros_with(shape: tuple[int, ...], dtype: Any, key: Any, values: Any) -> Any:
+def zeros_with(shape: tuple[int, ...], key: Any, values: Any) -> Any:
     """Zeros of a shape, with values at a basic index."""
-    out = cpu.empty(shape, dtype)
-    cpu.kernels.fill(out, 0.0)
-    cpu.kernels.copy(values, out[key])
+    out = zeros_array(shape, values)
+    device_of(out).kernels.copy(values, out[key])
     return out
 
 
 _SLICE = Rule(
     "slice",
-    lambda node, dy: (zeros_with(node.args[1], dy.dtype, node.args[0], dy),),
+    lambda node, dy: (zeros_with(node.args[1], node.args[0], dy),),
     lambda node, dy: (slice_backward(dy, *node.args),),
 )
 _SLICE_BACKWARD = Rule(
@@ -368,7 +354,7 @@ def slice_view(input: Tensor, key: tuple[Any, ...]) -> Tensor:
 
 def slice_backward(dy: Tensor, key: tuple[Any, ...], shape: tuple[int, ...]) -> Tensor:
     """The pullback of `slice_view`: zeros but for dy at the index."""
-    array = zeros_with(shape, dy._array.dtype, key, dy._array)
+    array = zeros_with(shape, key, dy._array)
     return record(_SLICE_BACKWARD, array, (dy,), (), (key,))
 
 
@@ -417,7 +403,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
     src = create.as_tensor(src)
     value = expand(src, self.shape) if src.shape != self.shape else src
-    return self._assign(value.to(self.dtype))
+    return self._assign(value.to(self.device, self.dtype))
 
 
 _TO_DTYPE = Rule(

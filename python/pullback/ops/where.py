@@ -11,12 +11,13 @@ from typing import Any, overload
 import numpy as np
 
 from pullback import _dtype
-from pullback._backend import cpu
+from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
+from pullback.ops._arrays import empty_as
 from pullback.ops._broadcast import Number, check_tensor, result_type, scalar_tensor, sum_array_to, sum_to
-from pullback.ops._elementwise import as_operands, bounds_of, check_floating, empty_as, launch, launch_into, recording
+from pullback.ops._elementwise import as_operands, bounds_of, check_floating, launch, launch_into, recording
 
 __all__ = [
     "addcdiv",
@@ -118,7 +119,7 @@ def _fill_value(input: Tensor, mask: Any, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         if not isinstance(value, Number):
             raise TypeError(f"masked_fill: value expects a number or a Tensor, got {type(value).__name__}")
-        return scalar_tensor(value, input.dtype)
+        return scalar_tensor(value, input.dtype, input.device)
     if value._array.ndim:
         raise RuntimeError(f"masked_fill: value expects no dimensions, got shape {list(value.shape)}")
     return view.to_dtype(value, input.dtype)
@@ -150,7 +151,7 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def _clamp_pullback(node: Node, dy: Any) -> tuple[Any]:
     dx = empty_as(dy)
-    cpu.kernels.clamp_backward(dy, node.saved[0], dx, *node.args)
+    device_of(dy).kernels.clamp_backward(dy, node.saved[0], dx, *node.args)
     return (dx,)
 
 
@@ -161,7 +162,7 @@ def _clamp_pullback_ops(node: Node, dy: Tensor) -> tuple[Any]:
 
 def _clamp_between_pullback(node: Node, dy: Any) -> list[Any]:
     gradients = [empty_as(dy) for _ in range(3)]
-    cpu.kernels.clamp_between_backward(dy, *node.saved, *gradients)
+    device_of(dy).kernels.clamp_between_backward(dy, *node.saved, *gradients)
     return _reduced([g if node.needs(i) else None for i, g in enumerate(gradients)], node.args)
 
 
@@ -209,7 +210,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         bounds = _bounds(min, max)
         return record(_CLAMP, launch("clamp", (x._array,), *bounds), (x,), (x,), bounds)
     low, high = [
-        view.to_dtype(b, common) if isinstance(b, Tensor) else scalar_tensor(outermost if b is None else b, common)
+        view.to_dtype(b, common)
+        if isinstance(b, Tensor)
+        else scalar_tensor(outermost if b is None else b, common, input.device)
         for b, outermost in zip((min, max), bounds_of(common))
     ]
     operands = (x, low, high)
@@ -263,10 +266,10 @@ def _lerp_pullback(node: Node, dy: Any) -> list[Any]:
     gradients: list[Any] = [None, None, None]
     if node.needs(0) or node.needs(1):
         gradients[:2] = [empty_as(dy), empty_as(dy)]
-        cpu.kernels.lerp_backward(dy, weight, *gradients[:2])
+        device_of(dy).kernels.lerp_backward(dy, weight, *gradients[:2])
     if node.needs(2):
         gradients[2] = empty_as(dy)
-        cpu.kernels.lerp_backward_weight(dy, *ends, gradients[2])
+        device_of(dy).kernels.lerp_backward_weight(dy, *ends, gradients[2])
     return _reduced([g if node.needs(i) else None for i, g in enumerate(gradients)], node.args)
 
 
@@ -284,7 +287,7 @@ def _lerp_operands(input: Tensor, end: Any, weight: Any) -> tuple[Tensor, Tensor
     if check_tensor("lerp", end, "end").dtype is not input.dtype:
         raise RuntimeError(f"lerp: end expects dtype {input.dtype} as input has, got {end.dtype}")
     if isinstance(weight, Number):
-        return input, end, scalar_tensor(weight, input.dtype)
+        return input, end, scalar_tensor(weight, input.dtype, input.device)
     if check_tensor("lerp", weight, "weight").dtype is not input.dtype and weight._array.ndim:
         raise RuntimeError(f"lerp: weight expects dtype {input.dtype} as input has, got {weight.dtype}")
     return input, end, view.to_dtype(weight, input.dtype)
@@ -332,7 +335,7 @@ def _addcdiv_pullback(node: Node, dy: Any) -> list[Any]:
     da = db = None
     if node.needs(1) or node.needs(2):
         da, db = empty_as(dy), empty_as(dy)
-        cpu.kernels.addcdiv_backward(dy, *node.saved, da, db, value)
+        device_of(dy).kernels.addcdiv_backward(dy, *node.saved, da, db, value)
     return _reduced([g if node.needs(i) else None for i, g in enumerate((dy, da, db))], shapes)
 
 

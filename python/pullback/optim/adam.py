@@ -74,7 +74,7 @@ class Adam(Optimizer):
     def _state_of(self, p: Tensor, amsgrad: bool) -> dict[str, Any]:
         state = self.state[p]
         if not state:
-            state["step"] = new_step()
+            state["step"] = new_step(p)
             state["exp_avg"] = zeros_as(p)
             state["exp_avg_sq"] = zeros_as(p)
         if amsgrad and "max_exp_avg_sq" not in state:
@@ -85,18 +85,19 @@ class Adam(Optimizer):
         amsgrad = bool(group["amsgrad"])
         states = [self._state_of(p, amsgrad) for p in params]
         beta1, beta2 = group["betas"]
-        params[0].device.kernels.adam(
+        on = params[0].device
+        on.kernels.adam(
             [p._array for p in params],
             gradients(params),
             [s["exp_avg"]._array for s in states],
             [s["exp_avg_sq"]._array for s in states],
             [s["max_exp_avg_sq"]._array for s in states] if amsgrad else [],
             [s["step"]._array for s in states],
-            number(group["lr"]),
-            number(beta1),
-            number(beta2),
-            number(group["eps"]),
-            number(group["weight_decay"]),
+            number(group["lr"], on),
+            number(beta1, on),
+            number(beta2, on),
+            number(group["eps"], on),
+            number(group["weight_decay"], on),
             bool(group["decoupled_weight_decay"]),
             amsgrad,
             bool(group["maximize"]),

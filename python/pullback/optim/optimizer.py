@@ -14,6 +14,7 @@ from copy import deepcopy
 from typing import Any
 
 from pullback import _tape
+from pullback._backend import device
 from pullback._dtype import dtype as DType, float32
 from pullback._tensor import RemovableHandle, Tensor
 
@@ -126,16 +127,16 @@ class Optimizer:
         raise NotImplementedError(f"{self._name}: it has neither step() nor _update()")
 
     def _with_gradients(self, params: list[Tensor]) -> Iterable[list[Tensor]]:
-        """The parameters that have a gradient, by dtype; RuntimeError for a gradient that does not fit."""
-        found: dict[DType, list[Tensor]] = {}
+        """The parameters that have a gradient, by device and dtype; RuntimeError for a gradient that does not fit."""
+        found: dict[tuple[device, DType], list[Tensor]] = {}
         for p in params:
-            g, kind = p.grad, p.dtype
+            g, kind = p.grad, (p.device, p.dtype)
             if g is None:
                 continue
-            if g._array.shape != p._array.shape or g.dtype is not kind:
+            if g._array.shape != p._array.shape or (g.device, g.dtype) != kind:
                 raise RuntimeError(
-                    f"{self._name}: a gradient expects {p.dtype} of shape {list(p.shape)} as its parameter, got "
-                    f"{g.dtype} of shape {list(g.shape)}"
+                    f"{self._name}: a gradient expects {p.dtype} of shape {list(p.shape)} on {p.device} as its "
+                    f"parameter, got {g.dtype} of shape {list(g.shape)} on {g.device}"
                 )
             if kind in found:
                 found[kind].append(p)
@@ -198,7 +199,7 @@ class Optimizer:
         from pullback.ops import tensor
 
         if key == "step":
-            return tensor(float(value), dtype=float32)
+            return tensor(float(value), dtype=float32, device=p.device)
         if not isinstance(value, Tensor):
             return deepcopy(value)
         if key in self._moments and value.shape != p.shape:
@@ -249,9 +250,10 @@ def check_flags(op: str, differentiable: bool, foreach: bool | None = None, fuse
         raise RuntimeError(f"{op}: expected one of foreach and fused, got both")
 
 
-def number(value: Any) -> Any:
-    """An option as the kernel takes it: a Python float, or the one element of a tensor, read when the kernel runs."""
-    return value._array if isinstance(value, Tensor) else float(value)
+def number(value: Any, on: device) -> Any:
+    """An option as the kernel takes it: a Python float, or the one element of a tensor, read when the kernel runs (now,
+    where the tensor lives on another device than the parameters)."""
+    return value._array if isinstance(value, Tensor) and value.device is on else float(value)
 
 
 def zeros_as(p: Tensor) -> Tensor:
@@ -261,11 +263,11 @@ def zeros_as(p: Tensor) -> Tensor:
     return zeros(p.shape, dtype=p.dtype, device=p.device)
 
 
-def new_step() -> Tensor:
-    """The count of a parameter's steps: a float32 without dimensions, as PyTorch keeps it."""
+def new_step(p: Tensor) -> Tensor:
+    """The count of a parameter's steps: a float32 without dimensions, beside the parameter."""
     from pullback.ops import zeros
 
-    return zeros((), dtype=float32)
+    return zeros((), dtype=float32, device=p.device)
 
 
 def gradients(params: list[Any]) -> list[Any]:

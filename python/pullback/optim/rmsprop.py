@@ -64,7 +64,7 @@ class RMSprop(Optimizer):
     def _state_of(self, p: Tensor, group: Group) -> dict[str, Any]:
         state = self.state[p]
         if not state:
-            state["step"] = new_step()
+            state["step"] = new_step(p)
             state["square_avg"] = zeros_as(p)
         if group["momentum"] > 0 and "momentum_buffer" not in state:
             state["momentum_buffer"] = zeros_as(p)
@@ -74,18 +74,19 @@ class RMSprop(Optimizer):
 
     def _update(self, group: Group, params: list[Tensor]) -> None:
         states = [self._state_of(p, group) for p in params]
-        params[0].device.kernels.rmsprop(
+        on = params[0].device
+        on.kernels.rmsprop(
             [p._array for p in params],
             gradients(params),
             [s["square_avg"]._array for s in states],
             [s["grad_avg"]._array for s in states] if group["centered"] else [],
             [s["momentum_buffer"]._array for s in states] if group["momentum"] > 0 else [],
             [s["step"]._array for s in states],
-            number(group["lr"]),
-            number(group["alpha"]),
-            number(group["eps"]),
-            number(group["weight_decay"]),
-            number(group["momentum"]),
+            number(group["lr"], on),
+            number(group["alpha"], on),
+            number(group["eps"], on),
+            number(group["weight_decay"], on),
+            number(group["momentum"], on),
             bool(group["centered"]),
             bool(group["maximize"]),
         )

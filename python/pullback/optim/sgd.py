@@ -72,14 +72,15 @@ class SGD(Optimizer):
             self._launch(group, params, [self.state[p]["momentum_buffer"] for p in params], first=False)
 
     def _launch(self, group: Group, params: list[Tensor], buffers: list[Tensor], first: bool) -> None:
-        params[0].device.kernels.sgd(
+        on = params[0].device
+        on.kernels.sgd(
             [p._array for p in params],
             gradients(params),
             [b._array for b in buffers],
-            number(group["lr"]),
-            number(group["momentum"]),
-            number(group["dampening"]),
-            number(group["weight_decay"]),
+            number(group["lr"], on),
+            number(group["momentum"], on),
+            number(group["dampening"], on),
+            number(group["weight_decay"], on),
             bool(group["nesterov"]),
             bool(group["maximize"]),
             first,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pullback import _tape
+from pullback._backend import device
 from pullback._dtype import dtype as DType
 from pullback._tensor import Tensor
 from pullback.ops._broadcast import check_tensor
@@ -20,18 +21,19 @@ def _gradients(parameters: Any) -> list[Tensor]:
     return [p.grad for p in _as_list(parameters) if p.grad is not None]
 
 
-def _by_dtype(tensors: list[Tensor]) -> dict[DType, list[Tensor]]:
-    groups: dict[DType, list[Tensor]] = {}
+def _grouped(tensors: list[Tensor]) -> Iterable[list[Tensor]]:
+    """By device and dtype."""
+    groups: dict[tuple[device, DType], list[Tensor]] = {}
     for t in tensors:
-        groups.setdefault(t.dtype, []).append(t)
-    return groups
+        groups.setdefault((t.device, t.dtype), []).append(t)
+    return groups.values()
 
 
 def _norm(tensors: list[Tensor], p: float) -> Tensor:
-    """The norm of tensors of one dtype, as a tensor without dimensions."""
-    device = tensors[0].device
-    out = device.empty((), tensors[0].dtype.numpy)
-    device.kernels.total_norm([t._array for t in tensors], out, p)
+    """The norm of tensors of one device and dtype, as a tensor without dimensions."""
+    on = tensors[0].device
+    out = on.empty((), tensors[0].dtype.numpy)
+    on.kernels.total_norm([t._array for t in tensors], out, p)
     return Tensor._wrap(out)
 
 
@@ -45,7 +47,7 @@ def get_total_norm(
     or undefined norm, if `error_if_nonfinite`. Not recorded."""
     p = float(norm_type)
     given = [check_tensor("get_total_norm", t, "tensors") for t in _as_list(tensors)]
-    norms = [_norm(group, p) for group in _by_dtype(given).values()]
+    norms = [_norm(group, p) for group in _grouped(given)]
     if not norms:
         from pullback.ops import tensor
 
@@ -53,7 +55,8 @@ def get_total_norm(
     with _tape.no_grad():
         total = norms[0]
         for other in norms[1:]:
-            total = _norm([total.double(), other.double()], p).to(max(total.dtype, other.dtype, key=_width))
+            pair = [total.double(), other.to(total.device).double()]
+            total = _norm(pair, p).to(max(total.dtype, other.dtype, key=_width))
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(f"get_total_norm: the norm of order {p:g} of the gradients is {total.item()}")
     return total
@@ -69,9 +72,9 @@ def clip_grads_with_norm_(
     """Scale every gradient by min(1, max_norm / (total_norm + 1e−6)), in place."""
     with _tape.no_grad():
         factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-    for group in _by_dtype(_gradients(parameters)).values():
+    for group in _grouped(_gradients(parameters)):
         # The factor is a cell that the kernel reads: nothing waits for it, and a recorded step sees the new one.
-        group[0].device.kernels.scale_list([g._array for g in group], factor._array)
+        group[0].device.kernels.scale_list([g._array for g in group], factor.to(group[0].device)._array)
         for g in group:
             g._version[0] += 1
 
