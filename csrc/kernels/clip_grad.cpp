@@ -1,37 +1,11 @@
-#include "kernels/clip_grad.h"
-
 #include "isa/table.h"
+#include "kernels/clip_grad_formulas.h"
 
 namespace pullback::ISA_NAMESPACE {
 namespace {
 
-// A norm is a join of terms, and a function of that. All of it is in double: no sum of squares overflows
-// float.
-struct Absolute {
-  PB_INLINE static double term(double x, double) { return __builtin_fabs(x); }
-  PB_INLINE static double join(double a, double b) { return a + b; }
-};
-struct Square : Absolute {
-  PB_INLINE static double term(double x, double) { return x * x; }
-};
-struct Cube : Absolute {
-  PB_INLINE static double term(double x, double) { return __builtin_fabs(x) * x * x; }
-};
-struct Power : Absolute {
-  PB_INLINE static double term(double x, double p) { return __builtin_pow(__builtin_fabs(x), p); }
-};
-struct Nonzero : Absolute {
-  PB_INLINE static double term(double x, double) { return x != 0; }
-};
-struct Largest : Absolute {  // a NaN wins and stays
-  PB_INLINE static double join(double a, double b) { return b > a || b != b ? b : a; }
-};
-struct Smallest : Absolute {
-  PB_INLINE static double join(double a, double b) { return b < a || b != b ? b : a; }
-};
-
 struct Norm {
-  double p, start;
+  double p;
   double* pieces;
 };
 
@@ -44,7 +18,7 @@ void join_row(const Row& row) {
   const auto& h = *static_cast<const Norm*>(row.context);
   const T* x = row.x<T>(0);
   double partial[kPartial];
-  for (double& p : partial) p = h.start;
+  for (double& p : partial) p = Kind::start;
   int64_t i = 0;
   for (; i + kPartial <= row.n; i += kPartial)
     for (int k = 0; k < kPartial; ++k) partial[k] = Kind::join(partial[k], Kind::term(x[i + k], h.p));
@@ -53,27 +27,14 @@ void join_row(const Row& row) {
 }
 
 template <class Kind, class T>
-double join_rows(const Table& t, double p, double start = 0) {
-  Scratch scratch;
-  const Norm h{p, start, scratch.take<double>(t.pieces())};
-  for (int64_t i = 0; i < t.pieces(); ++i) h.pieces[i] = start;
-  for_each_row(t, join_row<Kind, T>, &h);
-  double result = start;
-  for (int64_t i = 0; i < t.pieces(); ++i) result = Kind::join(result, h.pieces[i]);
-  return result;
-}
-
-template <class T>
 double norm(const Table& t, double p) {
-  const double infinity = __builtin_inf();
-  if (t.total() == 0) return 0;
-  if (p == 2) return __builtin_sqrt(join_rows<Square, T>(t, p));
-  if (p == 1) return join_rows<Absolute, T>(t, p);
-  if (p == 3) return __builtin_cbrt(join_rows<Cube, T>(t, p));
-  if (p == 0) return join_rows<Nonzero, T>(t, p);
-  if (p == infinity) return join_rows<Largest, T>(t, p);
-  if (p == -infinity) return join_rows<Smallest, T>(t, p, infinity);
-  return __builtin_pow(join_rows<Power, T>(t, p), 1 / p);
+  Scratch scratch;
+  const Norm h{p, scratch.take<double>(t.pieces())};
+  for (int64_t i = 0; i < t.pieces(); ++i) h.pieces[i] = Kind::start;
+  for_each_row(t, join_row<Kind, T>, &h);
+  double result = Kind::start;
+  for (int64_t i = 0; i < t.pieces(); ++i) result = Kind::join(result, h.pieces[i]);
+  return Kind::finish(result, p);
 }
 
 void total_norm(const Call& c) {
@@ -83,7 +44,8 @@ void total_norm(const Call& c) {
   t.count(scratch);
   visit_float(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
-    *c[1].data<T>() = static_cast<T>(norm<T>(t, c.real(0)));
+    visit_norm(c.real(0), t.total(),
+               [&](auto kind) { *c[1].data<T>() = static_cast<T>(norm<decltype(kind), T>(t, c.real(0))); });
   });
 }
 

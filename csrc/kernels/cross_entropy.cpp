@@ -7,8 +7,6 @@
 namespace pullback::ISA_NAMESPACE {
 namespace {
 
-enum Reduction : int64_t { none, mean, sum };
-
 // An operand without the class axis, with one of size 1 in its place.
 Operand with_axis(const Operand& x, int64_t axis) {
   Operand y = x;
@@ -229,7 +227,7 @@ void put_total(const Operand& loss, const double* losses, int64_t n, double divi
 template <class T, template <class> class Against>
 void cross_entropy_of(const Call& c, bool probabilities, T smoothing, int64_t ignore, int64_t reduction) {
   const int64_t axis = c.integer(0);
-  const bool wants_loss = c.has(4), wants_dx = c.has(5), each = reduction == none;
+  const bool wants_loss = c.has(4), wants_dx = c.has(5), each = reduction == Reduction::none;
   const Operand& dx = wants_dx ? c[5] : c[0];
   const Operand target = probabilities ? c[1] : with_axis(c[1], axis);
   const Operand own = each && (wants_loss || c.has(3)) ? with_axis(wants_loss ? c[4] : c[3], axis) : target;
@@ -250,7 +248,7 @@ void cross_entropy_of(const Call& c, bool probabilities, T smoothing, int64_t ig
   a.wants_dx = wants_dx;
   (c.has(3) ? a.dy : a.loss) = 3;
   double divisor = 1;
-  if (reduction == mean) divisor = probabilities ? static_cast<double>(s.count) : counted_weight(a, 2);
+  if (reduction == Reduction::mean) divisor = probabilities ? static_cast<double>(s.count) : counted_weight(a, 2);
   a.scale = static_cast<T>(1 / divisor);
   if (!each) a.losses = scratch.take<double>(s.count);
   run_lines<T>(s, a, {inputs, inputs + wants_dx});
@@ -291,7 +289,7 @@ void cross_entropy_scale(const Call& c) {
 template <class T>
 void nll_loss_of(const Call& c) {
   const int64_t axis = c.integer(0), reduction = c.integer(2);
-  const Operand target = with_axis(c[1], axis), loss = reduction == none ? with_axis(c[3], axis) : target;
+  const Operand target = with_axis(c[1], axis), loss = reduction == Reduction::none ? with_axis(c[3], axis) : target;
   const Operand* const operands[] = {&c[0], &target, &loss};
   const Lines s = make_lines(operands, 3, axis);
   Scratch scratch;
@@ -300,14 +298,15 @@ void nll_loss_of(const Call& c) {
   terms.ignore = c.integer(1);
   terms.error = c.error;
   terms.loss = 2;
-  if (reduction != none) terms.losses = scratch.take<double>(s.count);
+  if (reduction != Reduction::none) terms.losses = scratch.take<double>(s.count);
   parallel_for(s.count, kLineTask, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t k = terms.class_of(1, i);
       terms.put(i, k < 0 ? 0 : -terms.weight_of(k) * s.line<T>(0, i)[k * s.step[0]]);
     }
   });
-  if (reduction != none) put_total<T>(c[3], terms.losses, s.count, reduction == mean ? counted_weight(terms, 1) : 1);
+  if (reduction != Reduction::none)
+    put_total<T>(c[3], terms.losses, s.count, reduction == Reduction::mean ? counted_weight(terms, 1) : 1);
 }
 void nll_loss(const Call& c) {
   visit_float(c[0].dtype, [&](auto zero) { nll_loss_of<decltype(zero)>(c); });
@@ -317,7 +316,7 @@ void nll_loss(const Call& c) {
 template <class T>
 void nll_loss_backward_of(const Call& c) {
   const int64_t axis = c.integer(0), reduction = c.integer(2);
-  const Operand target = with_axis(c[1], axis), dy = reduction == none ? with_axis(c[0], axis) : target;
+  const Operand target = with_axis(c[1], axis), dy = reduction == Reduction::none ? with_axis(c[0], axis) : target;
   const Operand* const operands[] = {&c[3], &target, &dy};
   const Lines s = make_lines(operands, 3, axis);
   Scratch scratch;
@@ -325,9 +324,9 @@ void nll_loss_backward_of(const Call& c) {
   terms.weight = weights_of<T>(c, 2, scratch);
   terms.ignore = c.integer(1);
   terms.error = c.error;
-  if (reduction == none) terms.dy = 2;
-  if (reduction != none) terms.scale = *c[0].data<T>();
-  if (reduction == mean) terms.scale /= static_cast<T>(counted_weight(terms, 1));
+  if (reduction == Reduction::none) terms.dy = 2;
+  if (reduction != Reduction::none) terms.scale = *c[0].data<T>();
+  if (reduction == Reduction::mean) terms.scale /= static_cast<T>(counted_weight(terms, 1));
   parallel_for(s.count, larger(1, kLineTask / larger(1, s.length)), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       T* dx = s.line<T>(0, i);

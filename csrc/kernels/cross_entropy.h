@@ -10,7 +10,7 @@
 // and else what makes dx the gradient of the reduced loss. loss and dx are written where they are given, in one pass
 // over x.
 #pragma once
-#include "runtime/signature.h"
+#include "kernels/loss.h"
 
 namespace pullback {
 

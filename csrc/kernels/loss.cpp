@@ -6,8 +6,6 @@
 namespace pullback::ISA_NAMESPACE {
 namespace {
 
-enum Reduction : int64_t { none, mean, sum };
-
 template <template <class> class Op, class T>
 void forward_tile(const Tile& t) {
   const Op<T> op(*t.call);

@@ -7,6 +7,10 @@
 
 namespace pullback {
 
+struct Reduction {
+  enum : int64_t { none, mean, sum };
+};
+
 template <class... Scalars>
 constexpr Signature difference_loss(const char* name, const char* formula, Scalars... scalars) {
   return {name, formula, {in("x", kFloat), in("y", kFloat), out("loss", kFloat), integer("reduction"), scalars...}};

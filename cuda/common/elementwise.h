@@ -80,6 +80,11 @@ constexpr int larger(int a, int b) { return a > b ? a : b; }
 template <class T, int n>
 using PackOf = Pack<std::remove_const_t<T>, n>;
 
+template <int n, class T>
+bool takes_packs(const T* p) {
+  return reinterpret_cast<uintptr_t>(p) % alignof(Pack<T, n>) == 0;
+}
+
 // What is const is read, the rest written.
 template <int n, class T>
 PB_DEVICE PackOf<T, n> load_pack(T* p, int64_t i) {
@@ -135,8 +140,7 @@ void launch_elements(const Space<sizeof...(T)>& s, F f, T*... p) {
     return w;
   }(1, static_cast<int>(sizeof(T))...);
   constexpr int n = 16 / widest;
-  const bool aligned = ((reinterpret_cast<uintptr_t>(p) % alignof(PackOf<T, n>) == 0) && ...);
-  if (s.linear && aligned)
+  if (s.linear && (takes_packs<n>(p) && ...))
     return launch(linear_elements<n, F, T...>, blocks_for(s.size, n), kBlockSize, s.size, f, p...);
   launch(strided_elements<F, T...>, blocks_for(s.size), kBlockSize, s, f, p...);
 }

@@ -49,8 +49,7 @@ struct Terms : Results<Op, Y0, Y1> {
 // Whether the terms of every result lie side by side, in whole packs.
 template <class F>
 bool has_packs(const F& f) {
-  bool whole = f.even && f.terms.stride[0][0] == 1;
-  whole = whole && reinterpret_cast<uintptr_t>(f.x) % (F::pack * sizeof(*f.x)) == 0;
+  bool whole = f.even && f.terms.stride[0][0] == 1 && takes_packs<F::pack>(f.x);
   for (int d = 0; d < f.kept.ndim; ++d) whole = whole && f.kept.stride[0][d] % F::pack == 0;
   return whole;
 }

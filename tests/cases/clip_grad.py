@@ -19,6 +19,11 @@ def _with_nan(rng, shape):
     return xs
 
 
+def _many(rng, shape):
+    """More tensors than one launch takes on the GPU."""
+    return [rng.standard_normal(shape) for _ in range(131)]
+
+
 def _norm(p):
     def run(*tensors):
         out = cpu.empty((), tensors[0]._array.dtype)
@@ -50,11 +55,24 @@ CASES = [
         for inputs in (_inputs, _with_nan)
     ],
     Case(
-        name="scale_list",
-        run=_scaled,
-        inputs=_inputs,
-        value=lambda *xs: tuple([x * 0.375 for x in xs]),
-        shapes=(*SHAPES, (50001,)),
-        torch="torch._foreach_mul([a, b, c], 0.375)",
+        name="total_norm[many]",
+        run=_norm(2.0),
+        inputs=_many,
+        value=lambda *xs: np.asarray(np.linalg.norm(np.concatenate([x.ravel() for x in xs]))),
+        shapes=((3,), (5, 7)),
     ),
+    *[
+        Case(
+            name=f"scale_list{label}",
+            run=_scaled,
+            inputs=inputs,
+            value=lambda *xs: tuple([x * 0.375 for x in xs]),
+            shapes=shapes,
+            torch=torch,
+        )
+        for label, inputs, shapes, torch in (
+            ("", _inputs, (*SHAPES, (50001,)), "torch._foreach_mul([a, b, c], 0.375)"),
+            ("[many]", _many, ((3,), (5, 7)), None),
+        )
+    ],
 ]
