@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md LICENSE) \
-           $(shell find csrc python \( -name __pycache__ -o -name '*.so' \) -prune -o -print)
+           $(shell find csrc cuda python \( -name __pycache__ -o -name '*.so' \) -prune -o -print)
 PYTEST := $(BIN)/python -m pytest
 
 ASAN := build/asan
@@ -14,7 +14,7 @@ ASAN_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -pri
 
 # A second build of the package, whose instruction set cuda-emulated is the CUDA kernels run on the host.
 EMULATED := build/emulated
-TEST_EMULATED = PYTHONPATH=$(EMULATED)/site $(BIN)/python -m pytest tests/test_emulation.py
+TEST_EMULATED = PYTHONPATH=$(EMULATED)/site $(BIN)/python -m pytest tests/test_emulation.py tests/test_cuda_interface.py
 
 TSAN := build/tsan/stress
 TSAN_SOURCES := $(wildcard tests/native/*_stress.cpp) \
@@ -90,10 +90,10 @@ $(VENV)/group-%: $(VENV)/ready pyproject.toml
 	$(PIP) install --quiet --group $*
 	@touch $@
 
-$(EMULATED)/package: $(VENV)/group-build $(SOURCES) $(shell find cuda)
+$(EMULATED)/package: $(VENV)/group-build $(SOURCES)
 	@mkdir -p $(@D)
 	$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(EMULATED)/site . -C build-dir='$(EMULATED)/{wheel_tag}' \
-	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_ISAS=portable
+	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_ISAS=portable -C cmake.define.PULLBACK_CUDA=off
 	@touch $@
 
 $(ASAN)/ready:
@@ -104,7 +104,7 @@ $(ASAN)/package: $(ASAN)/ready $(SOURCES)
 	$(ASAN)/venv/bin/python -m pip install --quiet --group build --group test
 	$(ASAN)/venv/bin/python -m pip install --no-build-isolation '.[cli]' \
 	  -C build-dir='$(ASAN)/{wheel_tag}' -C install.strip=false -C cmake.define.PULLBACK_SANITIZE=ON \
-	  -C cmake.define.PULLBACK_EMULATE=ON
+	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_CUDA=off
 	@touch $@
 
 $(TSAN): $(TSAN_SOURCES) $(wildcard csrc/runtime/*.h tests/native/*.h)

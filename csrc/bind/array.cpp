@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 
+#include "bind/dtype.h"
 #include "runtime/memory.h"
 
 namespace pullback::bind {
@@ -26,37 +27,6 @@ void free_block(PyObject* self) {
   Py_DECREF(type);
 }
 
-bool dtype_of(PyArrayObject* array, DType& t) {
-  const npy_intp size = PyArray_ITEMSIZE(array);
-  switch (PyArray_TYPE(array)) {
-    case NPY_FLOAT:
-      t = DType::f32;
-      return true;
-    case NPY_DOUBLE:
-      t = DType::f64;
-      return true;
-    case NPY_BOOL:
-      t = DType::b8;
-      return true;
-    case NPY_UBYTE:
-      t = DType::u8;
-      return true;
-    case NPY_BYTE:
-      t = DType::i8;
-      return true;
-    case NPY_SHORT:
-      t = DType::i16;
-      return true;
-    case NPY_INT:
-    case NPY_LONG:
-    case NPY_LONGLONG:
-      t = size == 8 ? DType::i64 : DType::i32;
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool refuse(PyObject* kind, const char* kernel, const Param& param, const char* expected, PyObject* got) {
   PyErr_Format(kind, "%s: %s expects %s, got %R", kernel, param.name, expected, got);
   return false;
@@ -66,11 +36,6 @@ bool refuse(PyObject* kind, const char* kernel, const Param& param, const char* 
 
 void import_numpy() {
   if (_import_array() < 0) throw std::runtime_error("numpy's C interface cannot be imported");
-}
-
-const char* dtype_name(DType t) {
-  constexpr const char* names[] = {"float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool"};
-  return names[static_cast<int>(t)];
 }
 
 int make_block_type() {
@@ -86,7 +51,8 @@ bool read_array(PyObject* object, const char* kernel, const Param& param, Operan
     return refuse(PyExc_TypeError, kernel, param, "a NumPy array", reinterpret_cast<PyObject*>(Py_TYPE(object)));
   auto* array = reinterpret_cast<PyArrayObject*>(object);
   auto* descr = reinterpret_cast<PyObject*>(PyArray_DESCR(array));
-  if (!dtype_of(array, operand.dtype) || !(param.types.mask & bit(operand.dtype)))
+  const npy_intp size = PyArray_ITEMSIZE(array);
+  if (!dtype_of(PyArray_TYPE(array), size, operand.dtype) || !(param.types.mask & bit(operand.dtype)))
     return refuse(PyExc_TypeError, kernel, param, "another dtype", descr);
   if (!PyArray_ISNOTSWAPPED(array)) return refuse(PyExc_TypeError, kernel, param, "native byte order", descr);
   if (param.role != Role::in && !PyArray_ISWRITEABLE(array))
@@ -96,9 +62,9 @@ bool read_array(PyObject* object, const char* kernel, const Param& param, Operan
     PyErr_Format(PyExc_ValueError, "%s: %s expects at most %d dimensions, got %d", kernel, param.name, kMaxDims, ndim);
     return false;
   }
-  const npy_intp size = PyArray_ITEMSIZE(array);
   operand.ndim = ndim;
   operand.role = param.role;
+  operand.device = 0;
   for (int d = 0; d < ndim; ++d) {
     operand.shape[d] = PyArray_DIM(array, d);
     const npy_intp stride = PyArray_STRIDE(array, d);
@@ -111,19 +77,6 @@ bool read_array(PyObject* object, const char* kernel, const Param& param, Operan
     root = reinterpret_cast<PyArrayObject*>(PyArray_BASE(root));
   operand.buffer = PyArray_BYTES(root);
   operand.offset = PyArray_BYTES(array) - operand.buffer;
-  return true;
-}
-
-bool read_cell(PyObject* object, const char* kernel, const Param& param, Scalar& scalar) {
-  Operand cell;
-  const Param as_array{
-      param.name, ParamKind::operand, Role::in, {static_cast<uint16_t>(kFloatBits | bit(DType::i64)), 0}};
-  if (!read_array(object, kernel, as_array, cell)) return false;
-  if (cell.size() != 1) return refuse(PyExc_ValueError, kernel, param, "a number or an array of one element", object);
-  scalar.cell = cell.data<void>();
-  scalar.kind = cell.dtype == DType::f32   ? Scalar::Kind::cell_f32
-                : cell.dtype == DType::f64 ? Scalar::Kind::cell_f64
-                                           : Scalar::Kind::cell_i64;
   return true;
 }
 

@@ -6,7 +6,7 @@
 #include <new>
 #include <vector>
 
-#include "bind/array.h"
+#include "bind/read.h"
 #include "bind/recording.h"
 #include "runtime/launch.h"
 
@@ -55,7 +55,34 @@ bool order_arguments(KernelObject* self, PyObject* const* args, Py_ssize_t given
   return true;
 }
 
-bool read_scalar(PyObject* object, const char* kernel, const Param& param, Scalar& scalar) {
+// `expected` is that of the operands before, −1 where there are none.
+bool same_device(const char* kernel, const Param& param, int device, int expected) {
+  if (device == expected || expected < 0) return true;
+  PyErr_Format(PyExc_RuntimeError, "%s: %s expects an array on GPU %d as its other operands, got one on GPU %d", kernel,
+               param.name, expected, device);
+  return false;
+}
+
+// A cell: an array of one element of float32, float64 or int64, read when the kernel runs.
+bool read_cell(PyObject* object, const char* kernel, const Param& param, Scalar& scalar, int device) {
+  Operand cell;
+  const Param as_array{
+      param.name, ParamKind::operand, Role::in, {static_cast<uint16_t>(kFloatBits | bit(DType::i64)), 0}};
+  if (!read_array(object, kernel, as_array, cell)) return false;
+  if (cell.size() != 1) {
+    PyErr_Format(PyExc_ValueError, "%s: %s expects a number or an array of one element, got %R", kernel, param.name,
+                 object);
+    return false;
+  }
+  if (!same_device(kernel, param, cell.device, device)) return false;
+  scalar.cell = cell.data<void>();
+  scalar.kind = cell.dtype == DType::f32   ? Scalar::Kind::cell_f32
+                : cell.dtype == DType::f64 ? Scalar::Kind::cell_f64
+                                           : Scalar::Kind::cell_i64;
+  return true;
+}
+
+bool read_scalar(PyObject* object, const char* kernel, const Param& param, Scalar& scalar, int device) {
   if (PyFloat_Check(object) && param.kind == ParamKind::real) {
     scalar.kind = Scalar::Kind::real;
     scalar.real_value = PyFloat_AS_DOUBLE(object);
@@ -73,7 +100,7 @@ bool read_scalar(PyObject* object, const char* kernel, const Param& param, Scala
     }
     return !PyErr_Occurred();
   }
-  return read_cell(object, kernel, param, scalar);
+  return read_cell(object, kernel, param, scalar, device);
 }
 
 // The record under construction: on the stack for most calls, on the heap for long lists.
@@ -88,9 +115,12 @@ struct Arguments {
   int scalar_count = 0;
   int dtype_of_variable[2] = {-1, -1};  // 'T', 'U'
 
+  int device() const { return count ? operands[0].device : -1; }
+
   bool add(PyObject* object, const char* kernel, const Param& param) {
     Operand& operand = operands[count];
     if (!read_array(object, kernel, param, operand)) return false;
+    if (!same_device(kernel, param, operand.device, device())) return false;
     ++count;
     if (!param.types.variable) return true;
     int& bound = dtype_of_variable[param.types.variable - 'T'];
@@ -106,7 +136,7 @@ struct Arguments {
     for (int i = 0; i < self->params; ++i) {
       const Param& param = self->kernel->signature->params[i];
       if (param.kind != ParamKind::operand) {
-        if (!read_scalar(ordered[i], kernel, param, scalars[scalar_count++])) return false;
+        if (!read_scalar(ordered[i], kernel, param, scalars[scalar_count++], device())) return false;
         continue;
       }
       if (param.list) {
@@ -167,13 +197,17 @@ struct Held {
 
 PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject* keywords) {
   auto* self = reinterpret_cast<KernelObject*>(object);
+  if (!self->kernel->entry) {
+    PyErr_Format(PyExc_NotImplementedError, "%s: there is no kernel for this device yet", name_of(self));
+    return nullptr;
+  }
   PyObject* ordered[kMaxParams];
   if (!order_arguments(self, args, PyVectorcall_NARGS(nargsf), keywords, ordered)) return nullptr;
   try {
     Arguments a;
     if (!a.reserve(self, ordered) || !a.read(self, ordered)) return nullptr;
     if (!keep_for_recording(ordered, self->params)) return nullptr;
-    const bool release = a.elements() > kElementsWithoutGil;
+    const bool release = runs_without_gil && a.elements() > kElementsWithoutGil;
     Held held;
     if (release && !held.hold(ordered, self->params)) return nullptr;
     PyThreadState* released = release ? PyEval_SaveThread() : nullptr;
@@ -184,10 +218,8 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
       }
     } restore{released};
     launch(*self->kernel, a.operands, a.first, a.params, a.scalars, a.scalar_count);
-  } catch (const KernelError& e) {
-    return raise(e);
-  } catch (const std::bad_alloc&) {
-    return PyErr_NoMemory();
+  } catch (...) {
+    return raise_current();
   }
   Py_RETURN_NONE;
 }
@@ -239,9 +271,7 @@ PyObject* describe(const Param& p) {
                        p.list ? Py_True : Py_False);
 }
 
-}  // namespace
-
-PyObject* raise(const KernelError& e) {
+void raise(const KernelError& e) {
   switch (e.code) {
     case ErrorCode::out_of_memory:
       PyErr_SetString(PyExc_MemoryError, e.what());
@@ -257,10 +287,25 @@ PyObject* raise(const KernelError& e) {
     default:
       PyErr_SetString(PyExc_IndexError, e.what());
   }
+}
+
+}  // namespace
+
+PyObject* raise_current() {
+  try {
+    throw;
+  } catch (const PythonError&) {
+  } catch (const KernelError& e) {
+    raise(e);
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  }
   return nullptr;
 }
 
-int make_kernel_type() {
+int make_kernel_type(const char* name) {
   static PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(KernelObject, call), READONLY, nullptr},
                                   {nullptr, 0, 0, 0, nullptr}};
   static PyGetSetDef properties[] = {{"__name__", get_name, nullptr, nullptr, nullptr},
@@ -271,7 +316,7 @@ int make_kernel_type() {
                                 {Py_tp_members, members},
                                 {Py_tp_getset, properties},
                                 {0, nullptr}};
-  static PyType_Spec spec = {"pullback._cpu.Kernel", sizeof(KernelObject), 0,
+  static PyType_Spec spec = {name, sizeof(KernelObject), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                              slots};
   kernel_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));

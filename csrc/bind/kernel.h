@@ -6,13 +6,15 @@
 
 namespace pullback::bind {
 
-int make_kernel_type();                 // once; -1 with a Python error set
-int add_kernels(PyObject* module);      // every kernel under its own name
-PyObject* signatures();                 // [(name, formula, [(parameter, kind, role, dtypes, optional, list), …]), …]
-PyObject* launch_counts();              // {name: launches}
-PyObject* raise(const KernelError& e);  // as the Python exception of its kind; returns nullptr
+int make_kernel_type(const char* name);  // once, with the module's name in front; -1 with a Python error set
+int add_kernels(PyObject* module);       // every kernel under its own name
+PyObject* signatures();                  // [(name, formula, [(parameter, kind, role, dtypes, optional, list), …]), …]
+PyObject* launch_counts();               // {name: launches}
+
+struct PythonError {};      // thrown through kernels where Python has an exception set already
+PyObject* raise_current();  // the C++ exception being handled as a Python one of its kind; returns nullptr
 
 // Recording: the calls of this thread, with the arrays that they touch kept alive.
-int make_recording_type(PyObject* module);
+int make_recording_type(PyObject* module, const char* name);
 
 }  // namespace pullback::bind

@@ -11,6 +11,7 @@
 #include "common/emulate.h"
 #endif
 #include "runtime/ceiling.h"
+#include "runtime/dispatch.h"
 #include "runtime/launch.h"
 #include "runtime/memory.h"
 #include "runtime/threads.h"
@@ -99,8 +100,8 @@ PYBIND11_MODULE(_cpu, m) {
     throw py::import_error(std::string("PULLBACK_ISA: ") + e.what());
   }
   check(make_block_type());
-  check(make_kernel_type());
-  check(make_recording_type(m.ptr()));
+  check(make_kernel_type("pullback._cpu.Kernel"));
+  check(make_recording_type(m.ptr(), "pullback._cpu.Recording"));
   check(add_kernels(m.ptr()));
   m.attr("empty") = steal(PyCFunction_New(&empty_method, nullptr));
   m.def("signatures", [] { return steal(signatures()); }, "Every kernel's contract: (name, formula, parameters).");

@@ -73,14 +73,20 @@ PyObject* replay_calls(PyObject* object, PyObject*) {
   struct Replay {
     RecordingObject* self;
     PyThreadState* released;
-    explicit Replay(RecordingObject* s) : self(s) { ++self->replays, released = PyEval_SaveThread(); }
-    ~Replay() { PyEval_RestoreThread(released), --self->replays; }
+    explicit Replay(RecordingObject* s) : self(s) {
+      ++self->replays;
+      released = runs_without_gil ? PyEval_SaveThread() : nullptr;
+    }
+    ~Replay() {
+      if (released) PyEval_RestoreThread(released);
+      --self->replays;
+    }
   };
   try {
     const Replay under_way(self);
     replay(*self->calls);
-  } catch (const KernelError& e) {
-    return raise(e);
+  } catch (...) {
+    return raise_current();
   }
   Py_RETURN_NONE;
 }
@@ -111,7 +117,7 @@ bool keep_for_recording(PyObject* const* arguments, int count) {
   return true;
 }
 
-int make_recording_type(PyObject* module) {
+int make_recording_type(PyObject* module, const char* name) {
   static PyMethodDef methods[] = {{"start", start, METH_NOARGS, "Record this thread's kernel calls from here on."},
                                   {"stop", stop, METH_NOARGS, "Stop recording."},
                                   {"replay", replay_calls, METH_NOARGS, "Run the recorded calls again, in order."},
@@ -121,7 +127,7 @@ int make_recording_type(PyObject* module) {
                                 {Py_tp_dealloc, reinterpret_cast<void*>(free_recording)},
                                 {Py_tp_methods, methods},
                                 {0, nullptr}};
-  static PyType_Spec spec = {"pullback._cpu.Recording", sizeof(RecordingObject), 0, Py_TPFLAGS_DEFAULT, slots};
+  static PyType_Spec spec = {name, sizeof(RecordingObject), 0, Py_TPFLAGS_DEFAULT, slots};
   PyObject* type = PyType_FromSpec(&spec);
   return type ? PyModule_AddObject(module, "Recording", type) : -1;
 }

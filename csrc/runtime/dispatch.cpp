@@ -4,8 +4,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "families.h"  // generated: includes every csrc/kernels/*.h
-
 namespace pullback {
 
 // families.def is generated too: one FAMILY(stem) for every csrc/kernels/<stem>.cpp.
@@ -71,27 +69,9 @@ std::vector<const Family*> families(Isa isa) {
 #undef FAMILY
 }
 
-template <int n>
-void append(std::vector<Kernel>& table, const Signature (&signatures)[n]) {
-  for (const Signature& s : signatures) table.push_back({&s});
-}
-
-std::vector<Kernel> contracts() {
-  std::vector<Kernel> table;
-#define FAMILY(stem) append(table, stem##_signatures);
-#include "families.def"
-#undef FAMILY
-  return table;
-}
-
 Isa in_use = Isa::portable;
 
-Entry find(Isa isa, const char* name) {
-  for (const Family* family : families(isa))
-    for (int i = 0; i < family->count; ++i)
-      if (!std::strcmp(family->rows[i].name, name)) return family->rows[i].entry;
-  return nullptr;
-}
+Entry find(Isa isa, const char* name) { return find_entry(families(isa), name); }
 
 void fill(Isa isa) {
   for (Kernel& k : kernels()) {
@@ -103,11 +83,6 @@ void fill(Isa isa) {
 }
 
 }  // namespace
-
-std::vector<Kernel>& kernels() {
-  static std::vector<Kernel> table = contracts();
-  return table;
-}
 
 std::vector<const char*> kernels_of(Isa isa) {
   std::vector<const char*> names;

@@ -1,19 +1,12 @@
-// The table of kernels, filled for one instruction set at a time.
+// The CPU's kernels: the table is filled for one instruction set at a time.
 #pragma once
 #include <vector>
 
 #include "runtime/cpu.h"
-#include "runtime/signature.h"
+#include "runtime/kernels.h"
 
 namespace pullback {
 
-struct Kernel {
-  const Signature* signature = nullptr;
-  Entry entry = nullptr;  // of the instruction set in use
-  int64_t launches = 0;
-};
-
-std::vector<Kernel>& kernels();                // in the order of the contracts
 std::vector<Isa> compiled_isas();              // what this build holds, ascending
 std::vector<const char*> kernels_of(Isa isa);  // that have a twin there: the emulated ones fall back on portable
 Isa current_isa();

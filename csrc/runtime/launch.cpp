@@ -1,8 +1,5 @@
 #include "runtime/launch.h"
 
-#include <new>
-#include <string>
-
 namespace pullback {
 namespace {
 
@@ -13,6 +10,8 @@ const char* operand_name(const Signature& s, int64_t number) {
     if (p.name && p.kind == ParamKind::operand && number-- == 0) return p.name;
   return "an operand";
 }
+
+}  // namespace
 
 std::string describe(const Kernel& kernel, const Error& e) {
   std::string name = kernel.signature->name;
@@ -34,18 +33,6 @@ std::string describe(const Kernel& kernel, const Error& e) {
       return name + ": bad value " + value;
   }
 }
-
-void run(const Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars) {
-  Error error;
-  try {
-    kernel.entry({operands, first, scalars, &error});
-  } catch (const std::bad_alloc&) {
-    error.code = ErrorCode::out_of_memory;
-  }
-  if (error.code != ErrorCode::none) throw KernelError(error.code, describe(kernel, error));
-}
-
-}  // namespace
 
 void launch(Kernel& kernel, const Operand* operands, const int32_t* first, int params, const Scalar* scalars,
             int scalar_count) {

@@ -1,9 +1,10 @@
 // The one door: every kernel call goes through launch(), eager or replayed.
 #pragma once
 #include <stdexcept>
+#include <string>
 #include <vector>
 
-#include "runtime/dispatch.h"
+#include "runtime/kernels.h"
 
 namespace pullback {
 
@@ -27,6 +28,13 @@ using Recording = std::vector<Record>;
 void launch(Kernel& kernel, const Operand* operands, const int32_t* first, int params, const Scalar* scalars,
             int scalar_count);
 void replay(const Recording& recording);
+
+// What the two halves do in their own way: running a kernel, which throws KernelError, and whether others may have the
+// GIL meanwhile.
+void run(const Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars);
+extern const bool runs_without_gil;
+
+std::string describe(const Kernel& kernel, const Error& e);  // the exception's words
 
 void begin_recording(Recording* into);  // this thread's calls are recorded as well as run; nullptr ends it
 Recording* active_recording();

@@ -31,6 +31,7 @@ struct Operand {
   int32_t ndim;
   DType dtype;
   Role role;
+  int16_t device;  // its number among the GPUs; 0 on the CPU
   int64_t shape[kMaxDims];
   int64_t strides[kMaxDims];
 
@@ -56,6 +57,16 @@ struct Operand {
   }
 };
 
+// A cell in GPU memory is read by a kernel, never by the host code that launches it, which require_kernel() refuses.
+#if defined(__CUDACC__)
+#define PULLBACK_CELLS_ON_DEVICE __host__ __device__
+#elif defined(PULLBACK_EMULATED_KERNELS)
+#define PULLBACK_CELLS_ON_DEVICE
+#endif
+#if defined(PULLBACK_CELLS_ON_DEVICE)
+PULLBACK_CELLS_ON_DEVICE void require_kernel();
+#endif
+
 // A number that steers a kernel: a constant, or a cell in memory that is read when the kernel runs
 // (a recorded step replays with what the cell holds then).
 struct Scalar {
@@ -73,17 +84,26 @@ struct Scalar {
       case Kind::integer:
         return static_cast<double>(integer_value);
       case Kind::cell_f32:
-        return *static_cast<const float*>(cell);
+        return read<float>();
       case Kind::cell_f64:
-        return *static_cast<const double*>(cell);
+        return read<double>();
       default:
-        return static_cast<double>(*static_cast<const int64_t*>(cell));
+        return static_cast<double>(read<int64_t>());
     }
   }
   PB_INLINE int64_t integer() const {
     if (kind == Kind::integer) return integer_value;
-    if (kind == Kind::cell_i64) return *static_cast<const int64_t*>(cell);
+    if (kind == Kind::cell_i64) return read<int64_t>();
     return static_cast<int64_t>(real());
+  }
+
+ private:
+  template <class T>
+  PB_INLINE T read() const {
+#if defined(PULLBACK_CELLS_ON_DEVICE) && !defined(__CUDA_ARCH__)
+    require_kernel();
+#endif
+    return *static_cast<const T*>(cell);
   }
 };
 

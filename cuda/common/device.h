@@ -11,8 +11,6 @@
 
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
-
-#include <stdexcept>
 #else
 #include "common/emulate.h"
 #endif
@@ -137,13 +135,14 @@ inline int64_t blocks_for(int64_t n, int64_t each = 1) {
 #if defined(__CUDACC__)
 
 cudaStream_t current_stream();  // of the array library that owns the memory
+[[noreturn]] void refuse_launch(cudaError_t status, int64_t blocks, int threads);
 
 template <class... Parameters, class... Args>
 void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, Args... args) {
   if (blocks == 0) return;
   kernel<<<static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, current_stream()>>>(args...);
   const cudaError_t status = cudaGetLastError();
-  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+  if (status != cudaSuccess) refuse_launch(status, blocks, threads);
 }
 
 #else
@@ -157,11 +156,7 @@ void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, Args... 
 
 #endif
 
-// Where kernels report what only the data can tell.
-#if defined(__CUDACC__)
+// Where the kernels of a call report what only the data can tell; read when the host waits for the device.
 Error* device_error(const Call& call);
-#else
-inline Error* device_error(const Call& call) { return call.error; }
-#endif
 
 }  // namespace pullback::cuda

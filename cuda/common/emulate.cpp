@@ -321,6 +321,8 @@ void run(int64_t blocks, int threads, void (*body)(const void* context), const v
   if (!m.failure.empty()) throw std::runtime_error("emulated kernel: " + m.failure);
 }
 
+bool inside_kernel() { return machine != nullptr; }
+
 int thread() { return machine->running; }
 int threads() { return machine->threads; }
 int64_t block() { return machine->block; }

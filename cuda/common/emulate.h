@@ -31,6 +31,8 @@ void set_order(Order order, uint64_t seed = 0);
 // Runs body(context) for every thread of every block. Throws std::runtime_error where the kernel goes wrong.
 void run(int64_t blocks, int threads, void (*body)(const void* context), const void* context);
 
+bool inside_kernel();
+
 // --- what a thread asks for ------------------------------------------------------------------------------------------
 
 int thread();     // its number in its block

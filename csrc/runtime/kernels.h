@@ -1,0 +1,22 @@
+// The table of a module's kernels: what stands behind each contract.
+#pragma once
+#include <vector>
+
+#include "runtime/signature.h"
+
+namespace pullback {
+
+struct Kernel {
+  const Signature* signature = nullptr;
+  Entry entry = nullptr;  // of the instruction set in use; none where the contract has no kernel here
+  int64_t launches = 0;
+};
+
+std::vector<Kernel>& kernels();  // in the order of the contracts
+
+// The function of that name in one of the families, or nullptr.
+Entry find_entry(const std::vector<const Family*>& families, const char* name);
+
+const char* dtype_name(DType t);
+
+}  // namespace pullback

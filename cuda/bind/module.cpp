@@ -1,0 +1,105 @@
+// pullback._cuda: every kernel that has a CUDA half under its own name, for arrays in GPU memory. And, from the same
+// sources, pullback._cuda_emulated: the kernels as C++ on the host, for arrays that say they were in GPU memory.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "bind/gpu.h"
+#include "bind/kernel.h"
+#include "bind/read.h"
+#include "bind/recording.h"
+#include "bind/run.h"
+#if defined(PULLBACK_EMULATED_KERNELS)
+#include "common/emulate.h"
+#endif
+
+namespace nb = nanobind;
+
+namespace pullback::cuda {
+namespace {
+
+nb::object steal(PyObject* object) {
+  if (!object) nb::raise_python_error();
+  return nb::steal(object);
+}
+
+void check(int status) {
+  if (status < 0) nb::raise_python_error();
+}
+
+void raise_errors() {
+  try {
+    check_errors();
+  } catch (...) {
+    bind::raise_current();
+    nb::raise_python_error();
+  }
+}
+
+std::vector<std::string> kernel_names() {
+  std::vector<std::string> names;
+  for (const Kernel& k : kernels())
+    if (k.entry) names.emplace_back(k.signature->name);
+  return names;
+}
+
+nb::dict properties_as_dict(int device) {
+  const DeviceProperties p = device_properties(device);
+  nb::dict d;
+  d["name"] = p.name;
+  d["major"] = p.major;
+  d["minor"] = p.minor;
+  d["total_memory"] = p.total_memory;
+  d["multi_processor_count"] = p.multi_processor_count;
+  return d;
+}
+
+#if defined(PULLBACK_EMULATED_KERNELS)
+void set_thread_order(const std::string& order, uint64_t seed) {
+  if (order == "forward") return emulate::set_order(emulate::Order::forward);
+  if (order == "reversed") return emulate::set_order(emulate::Order::reversed);
+  if (order == "shuffled") return emulate::set_order(emulate::Order::shuffled, seed);
+  throw nb::value_error(("set_thread_order: expected forward, reversed or shuffled, got '" + order + "'").c_str());
+}
+#endif
+
+void define(nb::module_& m, const char* kernel_type, const char* recording_type) {
+  bind::import_numpy();
+  fill_table();
+  check(bind::make_kernel_type(kernel_type));
+  check(bind::make_recording_type(m.ptr(), recording_type));
+  check(bind::add_kernels(m.ptr()));
+  m.def(
+      "signatures", [] { return steal(bind::signatures()); }, "Every kernel's contract: (name, formula, parameters).");
+  m.def("launch_counts", [] { return steal(bind::launch_counts()); }, "How often each kernel was launched.");
+  m.def("kernel_names", kernel_names, "The kernels that have a CUDA half; the others raise NotImplementedError.");
+  m.def(
+      "connect", [](nb::callable stream, nb::callable memory) { connect(stream.ptr(), memory.ptr()); },
+      nb::arg("current_stream"), nb::arg("allocate"),
+      "Where kernels run and take scratch memory from: current_stream() -> int, allocate(bytes) -> an object with "
+      ".ptr.");
+  m.def("check_errors", raise_errors,
+        "Raise what kernels have reported since the last check; the device has to have finished them.");
+  m.def("device_count", device_count, "The GPUs that this build can use.");
+  m.def("unavailable_reason", unavailable_reason, "Why there is none; empty where there is one.");
+  m.def("driver_version", driver_version, "The newest CUDA that the driver knows, 13000 for 13.0; 0 without a driver.");
+  m.def("runtime_version", runtime_version, "The CUDA that this module was built with.");
+  m.def("architectures", architectures, "What kernels were compiled for: sm_80, … and compute_90 for PTX.");
+  m.def("device_properties", properties_as_dict, nb::arg("device"),
+        "A GPU's name, compute capability (major, minor), memory and multiprocessors.");
+#if defined(PULLBACK_EMULATED_KERNELS)
+  m.def("set_thread_order", set_thread_order, nb::arg("order"), nb::arg("seed") = 0,
+        "In which order the threads of a block take their turns: forward, reversed or shuffled.");
+#endif
+}
+
+}  // namespace
+}  // namespace pullback::cuda
+
+#if defined(PULLBACK_EMULATED_KERNELS)
+NB_MODULE(_cuda_emulated, m) {
+  pullback::cuda::define(m, "pullback._cuda_emulated.Kernel", "pullback._cuda_emulated.Recording");
+}
+#else
+NB_MODULE(_cuda, m) { pullback::cuda::define(m, "pullback._cuda.Kernel", "pullback._cuda.Recording"); }
+#endif

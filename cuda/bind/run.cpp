@@ -1,0 +1,159 @@
+#include "bind/run.h"
+
+#include <map>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+#include "bind/gpu.h"
+#include "bind/kernel.h"
+
+namespace pullback::cuda {
+
+// families_cuda.def is generated: one FAMILY(stem) for every cuda/kernels/<stem>.cu.
+#define FAMILY(stem) extern const Family stem##_family;
+#include "families_cuda.def"
+#undef FAMILY
+
+namespace {
+
+PyObject *current_stream_of = nullptr, *allocate = nullptr;  // from connect()
+
+// An error for each kernel and device: a report needs no room that a launch would have to find, and names its kernel.
+std::map<int, Error*>& errors() {
+  static std::map<int, Error*> of_device;
+  return of_device;
+}
+
+struct Decref {
+  void operator()(PyObject* object) const { Py_DECREF(object); }
+};
+using Ref = std::unique_ptr<PyObject, Decref>;
+
+Ref checked(PyObject* object) {
+  if (!object) throw bind::PythonError();
+  return Ref(object);
+}
+
+void* as_pointer(PyObject* number) {
+  void* p = PyLong_AsVoidPtr(number);
+  if (!p && PyErr_Occurred()) throw bind::PythonError();
+  return p;
+}
+
+// The call that a thread is in.
+struct Running {
+  const Kernel& kernel;
+  Error* errors;  // of its device
+  void* stream = nullptr;
+  std::vector<Ref> scratch = {};  // given back when its launches are made: the pool hands memory on in stream order
+};
+thread_local Running* running = nullptr;
+
+Error* errors_of(int device) {
+  Error*& found = errors()[device];
+  if (!found) found = make_errors(static_cast<int>(kernels().size()));
+  return found;
+}
+
+// "a: float32 [3, 4], …" of every operand, the first few of a list
+std::string shapes(const Kernel& kernel, const Operand* operands, const int32_t* first) {
+  constexpr int kShown = 3;
+  std::string text;
+  int parameter = 0;
+  for (const Param& p : kernel.signature->params) {
+    if (!p.name || p.kind != ParamKind::operand) continue;
+    const int begin = first[parameter], end = first[++parameter];
+    for (int i = begin; i < end && i < begin + kShown; ++i) {
+      text += (text.empty() ? "" : ", ") + std::string(p.name) + ": " + dtype_name(operands[i].dtype) + " [";
+      for (int d = 0; d < operands[i].ndim; ++d) text += (d ? ", " : "") + std::to_string(operands[i].shape[d]);
+      text += "]";
+    }
+    if (end > begin + kShown) text += ", …";
+  }
+  return text;
+}
+
+int operand_parameters(const Signature& s) {
+  int n = 0;
+  for (const Param& p : s.params) n += p.name && p.kind == ParamKind::operand;
+  return n;
+}
+
+}  // namespace
+
+void fill_table() {
+#define FAMILY(stem) &stem##_family,
+  const std::vector<const Family*> families{
+#include "families_cuda.def"
+  };
+#undef FAMILY
+  for (Kernel& k : kernels()) k.entry = find_entry(families, k.signature->name);
+}
+
+void connect(PyObject* stream, PyObject* memory) {
+  Py_XSETREF(current_stream_of, Py_NewRef(stream));
+  Py_XSETREF(allocate, Py_NewRef(memory));
+}
+
+void check_errors() {
+  ErrorCode first = ErrorCode::none;
+  std::string words;
+  for (const auto& [device, of_kernel] : errors())
+    for (size_t i = 0; i < kernels().size(); ++i) {
+      Error& e = of_kernel[i];
+      if (e.code == ErrorCode::none) continue;
+      if (first == ErrorCode::none) first = e.code;
+      words += (words.empty() ? "" : "; ") + describe(kernels()[i], e);
+      e = Error();
+    }
+  if (first != ErrorCode::none) throw KernelError(first, words);
+}
+
+void* stream_of_call() { return running->stream; }
+
+void refuse_cell() {
+  throw std::runtime_error(
+      "a number was given as an array in GPU memory, which this kernel needs before it starts; pass item()");
+}
+
+// See common/device.h and common/scratch.h.
+Error* device_error(const Call&) { return &running->errors[&running->kernel - kernels().data()]; }
+
+void* device_scratch(size_t bytes) {
+  running->scratch.push_back(checked(PyObject_CallFunction(allocate, "n", static_cast<Py_ssize_t>(bytes))));
+  return as_pointer(checked(PyObject_GetAttrString(running->scratch.back().get(), "ptr")).get());
+}
+
+}  // namespace pullback::cuda
+
+namespace pullback {
+
+const bool runs_without_gil = false;  // it asks Python for the stream
+
+void run(const Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars) {
+  using namespace cuda;
+  if (!current_stream_of) throw std::runtime_error("connect() has to be called before kernels are");
+  if (first[operand_parameters(*kernel.signature)] == 0) return;  // lists of nothing
+  Error error;
+  try {
+    const OnDevice on_device(operands[0].device);
+    Running call{kernel, errors_of(operands[0].device)};
+    call.stream = as_pointer(checked(PyObject_CallNoArgs(current_stream_of)).get());
+    struct Nested {
+      Running* outer = running;
+      ~Nested() { running = outer; }
+    } nested;
+    running = &call;
+    kernel.entry({operands, first, scalars, &error});
+  } catch (const std::bad_alloc&) {
+    error.code = ErrorCode::out_of_memory;
+  } catch (const std::runtime_error& e) {
+    throw std::runtime_error(std::string(kernel.signature->name) + ": " + e.what() + " (" +
+                             shapes(kernel, operands, first) + ")");
+  }
+  if (error.code != ErrorCode::none) throw KernelError(error.code, describe(kernel, error));
+}
+
+}  // namespace pullback
