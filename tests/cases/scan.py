@@ -23,7 +23,7 @@ def _family(name, run, value, vjp, **options):
             inputs=inputs,
             value=lambda x, d=d: value(x, d),
             vjp=None if vjp is None else (lambda dy, x, d=d: (vjp(dy, x, d),)),
-            shapes=((), (1,), (6,), (50,)) if line else shapes,
+            shapes=((), (1,), (6,), (50,), (2100,)) if line else shapes,
             bench=((1 << 16,),) if line else ((64, 128, 128),),
             torch=f"torch.{name.partition('[')[0]}(a, {d})",
             **{k: (lambda *arrays, f=f, d=d: f(*arrays, d)) for k, f in scales.items()},
@@ -128,7 +128,7 @@ CASES = [
             vjp=lambda dy, a, b, reverse=reverse: _linear_vjp(dy, a, b, reverse),
             scale=lambda a, b, reverse=reverse: _linear(np.abs(a), np.abs(b), reverse),
             vjp_scale=lambda dy, a, b, reverse=reverse: _linear_vjp(np.abs(dy), np.abs(a), np.abs(b), reverse),
-            shapes=((2, 3), (1, 1), (4, 33), (3, 17, 5)),
+            shapes=((2, 3), (1, 1), (4, 33), (3, 17, 5), (2, 2100), (2, 130, 40)),
             bench=((1024, 1024),),
         )
         for reverse in (False, True)
@@ -153,8 +153,17 @@ CASES = [
         scale=lambda x, d: np.abs(_cumprod(x, d)) * (x.shape[d] if x.ndim else 1),
         vjp_scale=lambda dy, x, d: (_cumprod_vjp(np.abs(dy), np.abs(x), d) * (x.shape[d] if x.ndim else 1),),
     ),
-    *_family("cummax", lambda x, d: tuple(pb.cummax(x, d)), _running(np.greater_equal), _running_vjp(np.greater_equal)),
-    *_family("cummin", lambda x, d: tuple(pb.cummin(x, d)), _running(np.less_equal), _running_vjp(np.less_equal)),
+    *[
+        case
+        for name, better in (("cummax", np.greater_equal), ("cummin", np.less_equal))
+        for case in _family(
+            name,
+            lambda x, d, name=name: tuple(getattr(pb, name)(x, d)),
+            _running(better),
+            _running_vjp(better),
+            vjp_scale=lambda dy, x, d, better=better: (_running_vjp(better)(np.abs(dy), x, d),),
+        )
+    ],
     *_family(
         "cummax[special]",
         lambda x, d: tuple(pb.cummax(x.detach(), d)),
