@@ -68,16 +68,7 @@ void gather_words(const Call& c) {
 void gather(const Call& c) {
   if (c[1].size() == 0) return;
   if (c[0].size() == 0) return c.error->set(ErrorCode::index_out_of_range, *c[1].data<int64_t>(), 0);
-  switch (item_size(c[0].dtype)) {
-    case 8:
-      return gather_words<uint64_t>(c);
-    case 4:
-      return gather_words<uint32_t>(c);
-    case 2:
-      return gather_words<uint16_t>(c);
-    default:
-      return gather_words<uint8_t>(c);
-  }
+  visit_words(c[0].dtype, [&](auto zero) { gather_words<decltype(zero)>(c); });
 }
 
 // --- scatter ---

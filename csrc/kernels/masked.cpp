@@ -148,20 +148,6 @@ void scatter_words(const Call& c) {
   });
 }
 
-template <class F>
-void visit_words(DType t, const F& f) {
-  switch (item_size(t)) {
-    case 8:
-      return f(uint64_t{});
-    case 4:
-      return f(uint32_t{});
-    case 2:
-      return f(uint16_t{});
-    default:
-      return f(uint8_t{});
-  }
-}
-
 void masked_select(const Call& c) {
   visit_words(c[0].dtype, [&](auto zero) { select_words<decltype(zero)>(c); });
 }

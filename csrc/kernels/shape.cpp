@@ -46,16 +46,7 @@ void triangle(const Call& c) {
 
 template <bool lower>
 void triangle_of(const Call& c) {
-  switch (item_size(c[0].dtype)) {
-    case 8:
-      return triangle<lower, uint64_t>(c);
-    case 4:
-      return triangle<lower, uint32_t>(c);
-    case 2:
-      return triangle<lower, uint16_t>(c);
-    default:
-      return triangle<lower, uint8_t>(c);
-  }
+  visit_words(c[0].dtype, [&](auto zero) { triangle<lower, decltype(zero)>(c); });
 }
 
 // --- together ---
@@ -245,16 +236,7 @@ void pad_words(const Call& c) {
 }
 
 void pad(const Call& c) {
-  switch (item_size(c[0].dtype)) {
-    case 8:
-      return pad_words<uint64_t>(c);
-    case 4:
-      return pad_words<uint32_t>(c);
-    case 2:
-      return pad_words<uint16_t>(c);
-    default:
-      return pad_words<uint8_t>(c);
-  }
+  visit_words(c[0].dtype, [&](auto zero) { pad_words<decltype(zero)>(c); });
 }
 
 constexpr EntryRow rows[] = {

@@ -17,16 +17,7 @@ void where_tile(const Tile& t) {
 }
 
 void where(const Call& c) {
-  switch (item_size(c[1].dtype)) {
-    case 8:
-      return elementwise(c, where_tile<uint64_t>, 3);
-    case 4:
-      return elementwise(c, where_tile<uint32_t>, 3);
-    case 2:
-      return elementwise(c, where_tile<uint16_t>, 3);
-    default:
-      return elementwise(c, where_tile<uint8_t>, 3);
-  }
+  visit_words(c[1].dtype, [&](auto zero) { elementwise(c, where_tile<decltype(zero)>, 3); });
 }
 
 template <class T>

@@ -1,6 +1,8 @@
 // What the sources of both halves ask about operands on the host: the C++ type behind a dtype, shapes that broadcast.
 // Compiled once per instruction set and for CUDA, each in a namespace of its own.
 #pragma once
+#include <type_traits>
+
 #include "runtime/record.h"
 
 #define PB_HOST_INLINE [[gnu::always_inline]] inline
@@ -43,12 +45,31 @@ PB_HOST_INLINE void visit_any(DType t, F&& f) {
   visit_number(t, f);
 }
 
+// The same with a word of an element's size, where elements only move.
+template <class F>
+PB_HOST_INLINE void visit_words(DType t, F&& f) {
+  switch (item_size(t)) {
+    case 8:
+      return f(uint64_t{});
+    case 4:
+      return f(uint32_t{});
+    case 2:
+      return f(uint16_t{});
+    default:
+      return f(uint8_t{});
+  }
+}
+
 template <class T>
 inline constexpr bool is_float = false;
 template <>
 inline constexpr bool is_float<float> = true;
 template <>
 inline constexpr bool is_float<double> = true;
+
+// What loops read T as. GCC 12 makes no vectors of most loops over bool, and a byte that is true may not be 1.
+template <class T>
+using Stored = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
 
 // Whether x stretches to y's shape, dimensions aligned at the right.
 PB_HOST_INLINE bool stretches(const Operand& x, const Operand& y) {

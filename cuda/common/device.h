@@ -17,6 +17,13 @@
 
 #define PB_DEVICE __device__ __forceinline__
 
+// Before a loop over an array that has to stay in registers.
+#if defined(__CUDACC__)
+#define PB_UNROLL _Pragma("unroll")
+#else
+#define PB_UNROLL
+#endif
+
 namespace pullback::cuda {
 
 inline constexpr int kWarpSize = 32;

@@ -47,7 +47,9 @@ PB_DEVICE auto scan_tile(const F& f, const Line& line, int64_t begin, int64_t en
   const int64_t row = begin + warp() * kEach * kWarpSize, k = row + lane();
   const int64_t rows = min<int64_t>((end - row + kWarpSize - 1) / kWarpSize, kEach);
   State s[kEach], of_row = f.start();
+  PB_UNROLL
   for (int r = 0; r < kEach; ++r) s[r] = k + r * kWarpSize < end ? f.term(line, k + r * kWarpSize) : f.start();
+  PB_UNROLL
   for (int r = 0; r < kEach; ++r) {
     if (r >= rows) continue;
     s[r] = f.join(of_row, scan_warp(f, s[r]));
@@ -62,6 +64,7 @@ PB_DEVICE auto scan_tile(const F& f, const Line& line, int64_t begin, int64_t en
     if (w == warp()) before = all;
     all = f.join(all, of_warp[w]);
   }
+  PB_UNROLL
   for (int r = 0; puts && r < kEach; ++r)
     if (k + r * kWarpSize < end) f.put(line, k + r * kWarpSize, f.join(before, s[r]));
   return all;
@@ -90,7 +93,9 @@ __global__ void scan_by_thread(F f, Pieces p, typename F::State* sums) {
     State s = puts && piece > 0 ? sums[place - 1] : f.start();
     for (int64_t k = p.begin(piece); k < end; k += kEach) {
       State term[kEach];
+      PB_UNROLL
       for (int r = 0; r < kEach; ++r) term[r] = k + r < end ? f.term(line, k + r) : f.start();
+      PB_UNROLL
       for (int r = 0; r < kEach; ++r) {
         s = f.join(s, term[r]);
         if (puts && k + r < end) f.put(line, k + r, s);

@@ -12,21 +12,9 @@ template <class From, class To>
 void copy_elements(const Call& c) {
   elementwise<const From, To>(c, Copy<From, To>());
 }
-// Words of the size of an element, where only they move.
-void copy_words(const Call& c) {
-  switch (item_size(c[0].dtype)) {
-    case 8:
-      return copy_elements<uint64_t, uint64_t>(c);
-    case 4:
-      return copy_elements<uint32_t, uint32_t>(c);
-    case 2:
-      return copy_elements<uint16_t, uint16_t>(c);
-    default:
-      return copy_elements<uint8_t, uint8_t>(c);
-  }
-}
 void copy(const Call& c) {
-  if (c[0].dtype == c[1].dtype) return copy_words(c);
+  if (c[0].dtype == c[1].dtype)
+    return visit_words(c[0].dtype, [&](auto word) { copy_elements<decltype(word), decltype(word)>(c); });
   visit_any(c[0].dtype, [&](auto from) {
     visit_any(c[1].dtype, [&](auto to) { copy_elements<decltype(from), decltype(to)>(c); });
   });

@@ -9,21 +9,11 @@ template <class Word>
 struct Where {
   PB_DEVICE void operator()(bool condition, Word a, Word b, Word& y) const { y = condition ? a : b; }
 };
-template <class Word>
-void where_words(const Call& c) {
-  elementwise<const bool, const Word, const Word, Word>(c, Where<Word>());
-}
 void where(const Call& c) {
-  switch (item_size(c[1].dtype)) {
-    case 8:
-      return where_words<uint64_t>(c);
-    case 4:
-      return where_words<uint32_t>(c);
-    case 2:
-      return where_words<uint16_t>(c);
-    default:
-      return where_words<uint8_t>(c);
-  }
+  visit_words(c[1].dtype, [&](auto word) {
+    using Word = decltype(word);
+    elementwise<const bool, const Word, const Word, Word>(c, Where<Word>());
+  });
 }
 
 template <class T>
