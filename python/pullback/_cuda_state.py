@@ -1,0 +1,75 @@
+"""What stands between this installation and a GPU: which piece is missing, and how to get it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+BUILT_BY = "install CUDA's compiler nvcc, then rebuild: PULLBACK_CUDA=on pip install --no-cache-dir ."
+DRIVER = "install one from https://www.nvidia.com/drivers, in a container start it with --gpus all"
+
+
+def extra(module: Any) -> str:
+    """The extra of pullback that holds CuPy for the CUDA that the module was built with."""
+    return f"cuda{module.runtime_version() // 1000}"
+
+
+def kernel_module() -> tuple[Any, str | None]:
+    """(pullback._cuda, None), or (None, why it cannot be had)."""
+    if importlib.util.find_spec("pullback._cuda") is None:
+        return None, f"this build of pullback has no CUDA module: {BUILT_BY}"
+    try:
+        return importlib.import_module("pullback._cuda"), None
+    except ImportError as e:
+        return None, f"pullback's CUDA module cannot be loaded ({e}): {BUILT_BY}"
+
+
+def device_problem(module: Any) -> str | None:
+    """Why the module has no device to run on, and what helps; None where it has one."""
+    reason = module.unavailable_reason()
+    if not reason:
+        return None
+    if "no NVIDIA driver" in reason:
+        return f"{reason}: {DRIVER}"
+    if "too old" in reason:
+        return f"{reason}: update it from https://www.nvidia.com/drivers, or rebuild with an older CUDA"
+    return f"{reason}: look at what nvidia-smi and CUDA_VISIBLE_DEVICES say"
+
+
+def architecture_problem(module: Any, device: int = 0) -> str | None:
+    """Why kernels cannot run on that GPU; None where they can. Machine code runs on its generation, PTX on newer ones."""
+    found = module.device_properties(device)
+    capability = (found["major"], found["minor"])
+    for built in module.architectures():
+        kind, number = built.split("_")
+        major, minor = int(number[:-1]), int(number[-1])
+        if (kind == "sm" and major == capability[0] and minor <= capability[1]) or (
+            kind == "compute" and (major, minor) <= capability
+        ):
+            return None
+    number = f"{capability[0]}{capability[1]}"
+    return (
+        f"pullback's kernels were built for {', '.join(module.architectures())}, and {found['name']} is sm_{number}: "
+        f"rebuild with CUDAARCHS={number}"
+    )
+
+
+def array_problem(module: Any) -> str | None:
+    """Why CuPy, whose arrays hold tensors on a GPU, cannot be imported; None where it can."""
+    install = f'pip install "pullback[{extra(module)}]"'
+    if importlib.util.find_spec("cupy") is None:
+        return f"CuPy is not installed, whose arrays hold tensors on a GPU: {install}"
+    try:
+        importlib.import_module("cupy")
+    except Exception as e:  # CuPy raises what its libraries make it raise
+        return f"CuPy cannot be imported ({e}): {install}"
+    return None
+
+
+def cuda_problem() -> str | None:
+    """The first piece that is missing for tensors on a GPU, and how to get it; None where all is there."""
+    module, problem = kernel_module()
+    if module is None:
+        return problem
+    return device_problem(module) or architecture_problem(module) or array_problem(module)

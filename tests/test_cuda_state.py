@@ -1,0 +1,84 @@
+"""Asking for a GPU that is not there: every missing piece has its own words and its own remedy."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pullback import _cuda_state
+
+
+def gpu(**changes: Any) -> Any:
+    """A kernel module as it looks on a machine that has everything."""
+    values: dict[str, Any] = {
+        "unavailable_reason": "",
+        "runtime_version": 13000,
+        "architectures": ["sm_80", "sm_90", "compute_90"],
+        "device_properties": {"name": "A GPU", "major": 9, "minor": 0},
+    } | changes
+    return SimpleNamespace(**{name: lambda *_, value=value: value for name, value in values.items()})
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """install(module, cupy): what `import` finds; None stands for what is absent."""
+
+    def install(module: Any, cupy: Any) -> None:
+        found = {"pullback._cuda": module, "cupy": cupy}
+
+        def import_module(name: str) -> Any:
+            if isinstance(found[name], Exception):
+                raise found[name]
+            return found[name]
+
+        monkeypatch.setattr(importlib.util, "find_spec", found.get)
+        monkeypatch.setattr(importlib, "import_module", import_module)
+
+    return install
+
+
+CUPY = SimpleNamespace()
+PROBLEMS = {
+    "no module": (None, CUPY, "this build of pullback has no CUDA module: install CUDA's compiler nvcc"),
+    "a broken module": (ImportError("libstdc++"), CUPY, r"cannot be loaded \(libstdc\+\+\): .*PULLBACK_CUDA=on"),
+    "no driver": (
+        gpu(unavailable_reason="no NVIDIA driver was found"),
+        CUPY,
+        "no NVIDIA driver was found: install one from",
+    ),
+    "an old driver": (
+        gpu(unavailable_reason="the NVIDIA driver is too old: it knows CUDA up to 12.4, and this build needs 13.0"),
+        CUPY,
+        "CUDA up to 12.4, and this build needs 13.0: update it from",
+    ),
+    "no GPU": (gpu(unavailable_reason="the NVIDIA driver found no GPU"), CUPY, "found no GPU: look at what nvidia-smi"),
+    "an old GPU": (
+        gpu(device_properties={"name": "T4", "major": 7, "minor": 5}),
+        CUPY,
+        "built for sm_80, sm_90, compute_90, and T4 is sm_75: rebuild with CUDAARCHS=75",
+    ),
+    "no CuPy": (gpu(), None, r'CuPy is not installed, .*: pip install "pullback\[cuda13\]"'),
+    "no CuPy for CUDA 12": (gpu(runtime_version=12040), None, r'pip install "pullback\[cuda12\]"'),
+    "a broken CuPy": (gpu(), ImportError("libnvrtc"), r'CuPy cannot be imported \(libnvrtc\): pip install "pullback\['),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_missing_piece_is_named_with_its_remedy(name: str, install: Any) -> None:
+    module, cupy, words = PROBLEMS[name]
+    install(module, cupy)
+    found = _cuda_state.cuda_problem()
+    assert found is not None
+    assert re.search(words, found), found
+
+
+@pytest.mark.parametrize(("major", "minor"), [(8, 0), (8, 9), (9, 0), (12, 0)])
+def test_nothing_is_missing_where_all_is_there(install: Any, major: int, minor: int) -> None:
+    """sm_80 runs on 8.9 too, and PTX of 9.0 on what came later."""
+    install(gpu(device_properties={"name": "A GPU", "major": major, "minor": minor}), CUPY)
+    assert _cuda_state.cuda_problem() is None
