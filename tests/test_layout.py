@@ -25,6 +25,7 @@ NO_OP_OF_ITS_NAME = {
     "copy": "copies and fills serve ops/create.py, ops/view.py and ops/convert.py",
     "clip_grad": "its Python half is pullback.nn.utils.clip_grad",
     "optimizer": "its Python half is the package pullback.optim",
+    "optimizer_adaptive": "its Python half is the package pullback.optim",
 }
 NO_SECOND_DERIVATIVE: dict[str, str] = {}
 NOT_IN_A_CASE: dict[str, str] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import pickle
 
@@ -11,86 +10,11 @@ import numpy as np
 import pytest
 
 import pullback as pb
+from optim_formulas import CASES, adam
 from pullback import _cpu, optim
 
 SHAPES = ((7,), (3, 5), (), (0,), (2, 3, 33))
-STEPS = 5
-
-
-# --- the formulas, one parameter at a time ----------------------------------------------------------------------------
-
-
-def sgd(p, gradients, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False):
-    b = None
-    for g in gradients:
-        g = (-g if maximize else g) + weight_decay * p
-        if momentum:
-            b = g if b is None else momentum * b + (1 - dampening) * g
-            g = g + momentum * b if nesterov else b
-        p = p - lr * g
-        yield p
-
-
-def adam(
-    p, gradients, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, decoupled=False
-):
-    m, v, w = 0 * p, 0 * p, 0 * p
-    for t, g in enumerate(gradients, 1):
-        g = -g if maximize else g
-        if decoupled:
-            p = p - lr * weight_decay * p
-        else:
-            g = g + weight_decay * p
-        m = betas[0] * m + (1 - betas[0]) * g
-        v = betas[1] * v + (1 - betas[1]) * g * g
-        w = np.maximum(w, v)
-        m_hat = m / (1 - betas[0] ** t)
-        v_hat = (w if amsgrad else v) / (1 - betas[1] ** t)
-        p = p - lr * m_hat / (np.sqrt(v_hat) + eps)
-        yield p
-
-
-def adamw(p, gradients, weight_decay=1e-2, **options):
-    return adam(p, gradients, weight_decay=weight_decay, decoupled=True, **options)
-
-
-def rmsprop(p, gradients, lr, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, maximize=False):
-    v, a, b = 0 * p, 0 * p, 0 * p
-    for g in gradients:
-        g = (-g if maximize else g) + weight_decay * p
-        v = alpha * v + (1 - alpha) * g * g
-        a = alpha * a + (1 - alpha) * g
-        s = np.sqrt(v - a * a if centered else v) + eps
-        b = momentum * b + g / s
-        p = p - lr * b
-        yield p
-
-
-def choices(**options):
-    """Every combination of the options' values."""
-    return [dict(zip(options, values)) for values in itertools.product(*options.values())]
-
-
-CASES = [
-    *[
-        ("SGD", sgd, {"lr": 0.1, **o})
-        for o in choices(momentum=[0, 0.9], weight_decay=[0, 0.1], maximize=[False, True], dampening=[0, 0.3])
-    ],
-    *[("SGD", sgd, {"lr": 0.1, "momentum": 0.8, "nesterov": True, **o}) for o in choices(weight_decay=[0, 0.1])],
-    *[
-        ("Adam", adam, {"lr": 0.05, **o})
-        for o in choices(weight_decay=[0, 0.1], amsgrad=[False, True], maximize=[False, True])
-    ],
-    ("Adam", adam, {"lr": 0.05, "betas": (0.0, 0.5), "eps": 1e-3}),
-    *[
-        ("AdamW", adamw, {"lr": 0.05, **o})
-        for o in choices(weight_decay=[0, 0.1], amsgrad=[False, True], maximize=[False, True])
-    ],
-    *[
-        ("RMSprop", rmsprop, {"lr": 0.05, **o})
-        for o in choices(weight_decay=[0, 0.1], momentum=[0, 0.9], centered=[False, True], maximize=[False, True])
-    ],
-]
+STEPS = 8  # RAdam's sixth is its first with a rate for each element
 
 
 def name(case):
@@ -144,9 +68,9 @@ def test_float32_follows_float64(case):
         np.testing.assert_allclose(n.detach().numpy(), w.detach().numpy(), rtol=1e-4, atol=atol)
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("optimizer", sorted({case[0] for case in CASES}))
 def test_one_launch_a_group_and_dtype(optimizer):
-    kernel = {"SGD": "sgd", "RMSprop": "rmsprop"}.get(optimizer, "adam")
+    kernel = "adam" if optimizer == "AdamW" else optimizer.lower()
     a, b = parameters(), parameters(pb.float32)
     made = getattr(optim, optimizer)([{"params": a}, {"params": b[:2]}, {"params": b[2:], "lr": 1e-4}])
     for params in (a, b):
@@ -357,6 +281,13 @@ def test_groups_are_added_and_shown():
         ("Adam", {"eps": -1e-8}, "Adam: eps expects"),
         ("AdamW", {"weight_decay": -1}, "AdamW: weight_decay expects"),
         ("RMSprop", {"alpha": -0.1}, "RMSprop: alpha expects"),
+        ("Adagrad", {"lr_decay": -1}, "Adagrad: lr_decay expects"),
+        ("Adagrad", {"initial_accumulator_value": -1}, "Adagrad: initial_accumulator_value expects"),
+        ("Adadelta", {"rho": 1.5}, r"Adadelta: rho expects a number in \[0, 1\], got 1.5"),
+        ("Adadelta", {"lr": math.inf}, "Adadelta: lr expects a finite number"),
+        ("Adamax", {"betas": (0.9, 1)}, r"Adamax: betas\[1\] expects"),
+        ("NAdam", {"momentum_decay": -1}, "NAdam: momentum_decay expects"),
+        ("RAdam", {"betas": 0.9}, "RAdam: betas expects two numbers"),
     ],
 )
 def test_options_that_make_no_sense(optimizer, options, message):

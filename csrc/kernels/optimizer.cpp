@@ -1,7 +1,6 @@
 #include "kernels/optimizer.h"
 
-#include "isa/math_common.h"
-#include "isa/table.h"
+#include "kernels/optimizer_rows.h"
 
 namespace pullback::ISA_NAMESPACE {
 namespace {
@@ -16,34 +15,11 @@ PB_INLINE RowFn choose(bool flag, F&& f) {
   return flag ? f(Constant<true>{}) : f(Constant<false>{});
 }
 
-// Bytes ahead of its use that an element is fetched, where the caches cannot hold the parameters. The processor's own
-// prefetching leaves much of the memory's rate unused where a step goes through three to five arrays at once: 10M
-// parameters on two threads took Adam 4.5-4.9 ms without this and 3.8-4.1 ms with it, RMSprop 3.5 and 2.3 ms.
-// Parameters that lie in the other core's cache, as after a training step's products, come later for it: 235k took 104
-// and 231 µs.
-PB_INLINE int64_t bytes_ahead(const Row& row) {
-  constexpr int64_t kAhead = 2048, kFar = 1 << 20;  // elements
-  return row.total > kFar ? kAhead : 0;
-}
-
-// The elements of an array from i on, while those further on come nearer.
-template <class T, class Lanes>
-PB_INLINE Vec<T> take(const T* x, int64_t i, Lanes lanes, int64_t ahead) {
-  if (ahead) __builtin_prefetch(reinterpret_cast<const char*>(x + i) + ahead, 0, 3);
-  return Vec<T>::load(x + i, lanes);
-}
-
 // ±g + λp
 template <bool decay, class T>
 PB_INLINE Vec<T> gradient(Vec<T> g, Vec<T> p, T sign, T weight_decay) {
   if constexpr (decay) return fma(Vec<T>(weight_decay), p, g * Vec<T>(sign));
   return g * Vec<T>(sign);
-}
-
-// √v of a second moment v, which a large gradient may have made infinite.
-template <class T>
-PB_INLINE Vec<T> root(Vec<T> v) {
-  return sqrt_fast(min_fast(Vec<T>(Layout<T>::largest), v));
 }
 
 // --- stochastic gradient descent ---
@@ -189,10 +165,10 @@ void adam(const Call& c) {
 
 template <class T>
 struct Rmsprop {
-  T lr, alpha, fresh, eps, weight_decay, momentum, sign;  // fresh is 1 − α
+  T lr, alpha, fresh, inside, eps, weight_decay, momentum, sign;  // fresh is 1 − α; ε is inside of the root, or eps
 };
 
-// s = √(v − a²) + ε; b ← μb + g/s; p ← p − ηb
+// s = √(v − a² + inside) + ε; b ← μb + g/s; p ← p − ηb
 template <class T, bool decay, bool centered, bool momentum>
 void rmsprop_row(const Row& row) {
   const auto& h = *static_cast<const Rmsprop<T>*>(row.context);
@@ -210,7 +186,7 @@ void rmsprop_row(const Row& row) {
       ai.store(a + i, lanes);
       variance = max(fma(-ai, ai, vi), Vec<T>(0));  // rounding may take a variance of 0 below it
     }
-    Vec<T> u = gi / (root(variance) + Vec<T>(h.eps));
+    Vec<T> u = gi / (root(variance + Vec<T>(h.inside)) + Vec<T>(h.eps));
     if constexpr (momentum) {
       u = fma(Vec<T>(h.momentum), take(b, i, lanes, ahead), u);
       u.store(b + i, lanes);
@@ -228,9 +204,11 @@ void rmsprop(const Call& c) {
   t.add(c.list(4));
   t.count(scratch);
   for (int r = 0; r < c.list(5).count; ++r) *c.list(5)[r].data<float>() += 1;
+  const T eps = static_cast<T>(c.real(2));
+  const bool inside = c.flag(7);
   const Rmsprop<T> h{static_cast<T>(c.real(0)), static_cast<T>(c.real(1)), static_cast<T>(1 - c.real(1)),
-                     static_cast<T>(c.real(2)), static_cast<T>(c.real(3)), static_cast<T>(c.real(4)),
-                     T(c.flag(6) ? -1 : 1)};
+                     inside ? eps : T(0),       inside ? T(0) : eps,       static_cast<T>(c.real(3)),
+                     static_cast<T>(c.real(4)), T(c.flag(6) ? -1 : 1)};
   const RowFn f = choose(c.real(3) != 0, [&](auto decay) {
     return choose(c.flag(5), [&](auto centered) {
       return choose(c.list(4).count > 0,

@@ -26,14 +26,12 @@ inline constexpr Signature optimizer_signatures[] = {
       real("lr"), real("beta1"), real("beta2"), real("eps"), real("weight_decay"), flag("decoupled"), flag("amsgrad"),
       flag("maximize")}},
     {"rmsprop",
-     "t ← t + 1;  g ← g + λp;  v ← αv + (1 − α)g²;  a ← αa + (1 − α)g where centered;  s = √(v − a²) + ε, √v + ε "
-     "without "
-     "a;  "
-     "b ← μb + g/s;  p ← p − ηb, p − ηg/s without b",
+     "t ← t + 1;  g ← g + λp;  v ← αv + (1 − α)g²;  a ← αa + (1 − α)g where centered, else 0;  s = √(v − a²) + ε, or "
+     "√(v − a² + ε) with eps_inside;  b ← μb + g/s;  p ← p − ηb, p − ηg/s without b",
      {list(inout("params", kFloat)), list(in("grads", kFloat)), list(inout("square_avgs", kFloat)),
       list(inout("grad_avgs", kFloat)), list(inout("momentum_buffers", kFloat)), list(inout("steps", kStep)),
       real("lr"), real("alpha"), real("eps"), real("weight_decay"), real("momentum"), flag("centered"),
-      flag("maximize")}},
+      flag("maximize"), flag("eps_inside")}},
 };
 
 }  // namespace pullback

@@ -1,7 +1,6 @@
 // A step of an optimizer. What changes between steps, the step counts and whatever of the hyper-parameters lies in a
 // cell of memory, is read on the device, so that a captured step can be replayed.
-#include "common/elementwise.h"
-#include "common/scalar.h"
+#include "common/optimizer.h"
 #include "kernels/optimizer.h"
 
 namespace pullback::cuda {
@@ -26,31 +25,6 @@ PB_DEVICE T value(const Scalar& s) {
 template <class T>
 PB_DEVICE T complement(const Scalar& s) {
   return static_cast<T>(1 - s.real());
-}
-
-// √v of a second moment v, which a large gradient may have made infinite.
-template <class T>
-PB_DEVICE T root(T v) {
-  return sqrt(min_fast(sizeof(T) == 4 ? T(__FLT_MAX__) : T(__DBL_MAX__), v));
-}
-
-// Element k of every list, in this order, as a call of its own.
-template <class... T, class F>
-void step_of_parameter(const Call& c, int k, std::initializer_list<int> lists, F f) {
-  Operand operands[sizeof...(T)];
-  int n = 0;
-  for (const int list : lists) operands[n++] = c.list(list)[k];
-  Call one = c;
-  one.operands = operands;
-  elementwise<T...>(one, f);
-}
-
-// t ← t + 1 for every parameter
-__global__ void count(float* step) {
-  if (thread() == 0) *step += 1;
-}
-void count_steps(const OperandList& steps) {
-  for (int k = 0; k < steps.count; ++k) launch(count, 1, kWarpSize, steps[k].data<float>());
 }
 
 // --- stochastic gradient descent -------------------------------------------------------------------------------------
@@ -176,11 +150,11 @@ void adam(const Call& c) {
 
 // --- RMSprop ---------------------------------------------------------------------------------------------------------
 
-// v ← αv + (1 − α)g²; a ← αa + (1 − α)g where centered; s = √(v − a²) + ε; b ← μb + g/s; p ← p − ηb
+// v ← αv + (1 − α)g²; a ← αa + (1 − α)g where centered; s = √(v − a² + inside) + ε; b ← μb + g/s; p ← p − ηb
 template <class T, bool centered, bool has_momentum>
 struct Rmsprop {
   Gradient<T> gradient;
-  T lr, alpha, fresh, eps, momentum;
+  T lr, alpha, fresh, inside, eps, momentum;
 
   PB_DEVICE void update(T& p, T g, T& v, T* a, T* b) const {
     g = gradient(g, p);
@@ -190,7 +164,7 @@ struct Rmsprop {
       *a = fma(alpha, *a, fresh * g);
       variance = max(fma(-*a, *a, v), T(0));  // rounding may take a variance of 0 below it
     }
-    T u = g / (root(variance) + eps);
+    T u = g / (root(variance + inside) + eps);
     if constexpr (has_momentum) u = *b = fma(momentum, *b, u);
     p = fma(-lr, u, p);
   }
@@ -210,7 +184,7 @@ struct Rmsprop {
 
 struct RmspropCall {
   Scalar lr, alpha, eps, weight_decay, momentum;
-  bool maximize;
+  bool maximize, eps_inside;
 };
 template <class T, bool centered, bool has_momentum>
 struct PrepareRmsprop : RmspropCall {
@@ -219,7 +193,8 @@ struct PrepareRmsprop : RmspropCall {
             value<T>(lr),
             value<T>(alpha),
             complement<T>(alpha),
-            value<T>(eps),
+            eps_inside ? value<T>(eps) : T(0),
+            eps_inside ? T(0) : value<T>(eps),
             value<T>(momentum)};
   }
 };
@@ -227,7 +202,7 @@ struct PrepareRmsprop : RmspropCall {
 template <class T>
 void rmsprop(const Call& c) {
   count_steps(c.list(5));
-  const RmspropCall h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(6)};
+  const RmspropCall h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(6), c.flag(7)};
   const bool centered = c.flag(5), momentum = c.list(4).count > 0;
   for (int k = 0; k < c.list(0).count; ++k) {
     if (centered && momentum) {

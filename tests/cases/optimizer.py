@@ -47,16 +47,14 @@ def _flat(columns):
     return np.concatenate([np.ravel(a) for column in (columns[0], *columns[2:]) for a in column])
 
 
-def _case(name, kernel, states, step, scalars, order, first=None):
+def step_case(name, kernel, states, step, scalars, order, first=None):
     """`step(p, g, states, t)` gives the new p and states in float64; `order` says which state each list of the kernel takes,
     `first` which one is a first moment. The result is all that the kernel changed, in one vector."""
 
     def run(*tensors):
         arrays = [_copy(t._array) for t in tensors]
         columns = _columns(arrays)
-        counts = [cpu.empty((), np.dtype(np.float32)) for _ in range(2)]
-        for c in counts:
-            cpu.kernels.fill(c, 0.0)
+        counts = [cell(0.0, np.float32) for _ in range(2)]
         for t in range(STEPS):
             given = [[] if k is None else columns[2 + k] for k in order]
             getattr(cpu.kernels, kernel)(columns[0], columns[1], *given, **scalars(counts, t))
@@ -99,7 +97,7 @@ def _sgd(name, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, ma
         "nesterov": nesterov,
         "maximize": maximize,
     }
-    return _case(
+    return step_case(
         f"sgd[{name}]",
         "sgd",
         int(momentum > 0),
@@ -123,43 +121,45 @@ def _adam(name, weight_decay=0.0, decoupled=False, amsgrad=False, maximize=False
 
     options = {"beta1": beta1, "beta2": beta2, "eps": EPS, "weight_decay": weight_decay}
     flags = {"decoupled": decoupled, "amsgrad": amsgrad, "maximize": maximize}
-    return _case(
+    return step_case(
         f"adam[{name}]",
         "adam",
         2 + amsgrad,
         step,
-        lambda counts, t: {"steps": counts, "lr": _cell(LR), **options, **flags},
+        lambda counts, t: {"steps": counts, "lr": cell(LR), **options, **flags},
         [0, 1, 2 if amsgrad else None],
         first=0,
     )
 
 
-def _cell(value):
+def cell(value, dtype=np.float64):
     """A number in memory, as a schedule keeps it."""
-    cell = cpu.empty((), np.dtype(np.float64))
-    cpu.kernels.fill(cell, value)
-    return cell
+    made = cpu.empty((), np.dtype(dtype))
+    cpu.kernels.fill(made, value)
+    return made
 
 
-def _rmsprop(name, alpha=0.9, weight_decay=0.0, momentum=0.0, centered=False, maximize=False):
+def _rmsprop(name, alpha=0.9, weight_decay=0.0, momentum=0.0, centered=False, maximize=False, inside=False):
     def step(p, g, states, t):
         g = (-g if maximize else g) + weight_decay * p
         rest = list(states[1:])
         v = alpha * states[0] + (1 - alpha) * g * g
         if centered:
             rest[0] = alpha * rest[0] + (1 - alpha) * g
-        u = g / (np.sqrt(v - rest[0] ** 2 if centered else v) + EPS)
+        variance = v - rest[0] ** 2 if centered else v
+        u = g / (np.sqrt(variance + EPS) if inside else np.sqrt(variance) + EPS)
         if momentum:
             u = rest[-1] = momentum * rest[-1] + u
         return p - LR * u, [v, *rest]
 
     options = {"lr": LR, "alpha": alpha, "eps": EPS, "weight_decay": weight_decay, "momentum": momentum}
-    return _case(
+    flags = {"centered": centered, "maximize": maximize, "eps_inside": inside}
+    return step_case(
         f"rmsprop[{name}]",
         "rmsprop",
         1 + centered + (momentum > 0),
         step,
-        lambda counts, t: {"steps": counts, **options, "centered": centered, "maximize": maximize},
+        lambda counts, t: {"steps": counts, **options, **flags},
         [0, 1 if centered else None, (1 + centered) if momentum else None],
         first=1 if centered else None,
     )
@@ -177,4 +177,5 @@ CASES = [
     _rmsprop("plain"),
     _rmsprop("momentum", momentum=0.8, weight_decay=0.1),
     _rmsprop("centered", momentum=0.8, centered=True, maximize=True),
+    _rmsprop("eps inside", inside=True),
 ]

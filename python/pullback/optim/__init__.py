@@ -1,10 +1,27 @@
 """Optimizers and learning-rate schedules: PyTorch's `torch.optim`."""
 
 from pullback.optim import lr_scheduler
+from pullback.optim.adadelta import Adadelta
+from pullback.optim.adagrad import Adagrad
 from pullback.optim.adam import Adam
+from pullback.optim.adamax import Adamax
 from pullback.optim.adamw import AdamW
+from pullback.optim.nadam import NAdam
 from pullback.optim.optimizer import Optimizer
+from pullback.optim.radam import RAdam
 from pullback.optim.rmsprop import RMSprop
 from pullback.optim.sgd import SGD
 
-__all__ = ["Adam", "AdamW", "Optimizer", "RMSprop", "SGD", "lr_scheduler"]
+__all__ = [
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "SGD",
+    "lr_scheduler",
+]

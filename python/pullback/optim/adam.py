@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback._tensor import Tensor
+from pullback.optim._adaptive import check_betas
 from pullback.optim.optimizer import (
     Group,
     Optimizer,
@@ -24,6 +25,8 @@ class Adam(Optimizer):
     η `lr`, (β₁, β₂) `betas`, ε `eps`, λ `weight_decay`; `amsgrad` takes the largest v so far. With
     `decoupled_weight_decay`, p ← (1 − ηλ)p instead of λp in the gradient: AdamW. Kingma and Ba 2015; Reddi et al. 2018;
     Loshchilov and Hutter 2019. ValueError for a negative option or a beta outside of [0, 1).
+
+    Seed 000 (section 1.1.4) prints the step without η, which is `lr=1`, and has ε where it is here.
     """
 
     _moments = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
@@ -65,11 +68,7 @@ class Adam(Optimizer):
     def _check_options(self, group: Group) -> None:
         for option in ("lr", "eps", "weight_decay"):
             check_option(self._name, option, group[option])
-        betas = group["betas"]
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"{self._name}: betas expects two numbers, got {betas!r}")
-        for i, beta in enumerate(betas):
-            check_option(self._name, f"betas[{i}]", beta, high=1.0)
+        check_betas(self._name, group["betas"])
 
     def _state_of(self, p: Tensor, amsgrad: bool) -> dict[str, Any]:
         state = self.state[p]

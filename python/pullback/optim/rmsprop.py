@@ -22,6 +22,9 @@ class RMSprop(Optimizer):
 
     `centered` takes v − a² for v with a ← αa + (1 − α)g; with `momentum` μ, b ← μb + g/s and p ← p − ηb. Tieleman and
     Hinton 2012; centered: Graves 2013. ValueError for a negative option.
+
+    Seed 000 (section 1.1.3) has s = √(v + ε), which `eps_inside_sqrt` gives; PyTorch, and this class by default, add ε to
+    the root. Where v = 0 that is √ε against ε, 10⁻⁴ against 10⁻⁸.
     """
 
     _moments = ("square_avg", "grad_avg", "momentum_buffer")
@@ -39,6 +42,8 @@ class RMSprop(Optimizer):
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
+        *,
+        eps_inside_sqrt: bool = False,
     ) -> None:
         check_flags("RMSprop", differentiable)
         super().__init__(
@@ -54,6 +59,7 @@ class RMSprop(Optimizer):
                 "foreach": foreach,
                 "maximize": maximize,
                 "differentiable": differentiable,
+                "eps_inside_sqrt": eps_inside_sqrt,
             },
         )
 
@@ -89,4 +95,5 @@ class RMSprop(Optimizer):
             number(group["momentum"], on),
             bool(group["centered"]),
             bool(group["maximize"]),
+            bool(group["eps_inside_sqrt"]),
         )

@@ -14,6 +14,11 @@ class SGD(Optimizer):
 
     η `lr`, μ `momentum`, τ `dampening`, λ `weight_decay`. As PyTorch's SGD; Sutskever et al. 2013 for the momentum.
     ValueError for a negative option, and for `nesterov` without momentum or with dampening.
+
+    Seed 000 (section 1.1.2) keeps the rate inside of the velocity, v ← γv + η∇ and p ← p − v: with a constant rate v = ηb,
+    and the steps are the same; after a change of η, PyTorch's and this class's step with ηb follows at once, the
+    text's v remembers the rates of the past. Some texts have the velocity point downhill, v ← γv − η∇ and p ← p + v.
+    The rule τ/ℓ of seed 003 (gradient descent) is this class with `lr_scheduler.RobbinsMonroLR`.
     """
 
     _moments = ("momentum_buffer",)

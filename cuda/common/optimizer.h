@@ -1,0 +1,35 @@
+// What the optimizers' sources share: one parameter at a time, and its step count.
+#pragma once
+#include "common/elementwise.h"
+#include "common/scalar.h"
+
+namespace pullback::cuda {
+namespace {
+
+// √v of a second moment v, which a large gradient may have made infinite.
+template <class T>
+PB_DEVICE T root(T v) {
+  return sqrt(min_fast(sizeof(T) == 4 ? T(__FLT_MAX__) : T(__DBL_MAX__), v));
+}
+
+// Element k of every list, in this order, as a call of its own.
+template <class... T, class F>
+void step_of_parameter(const Call& c, int k, std::initializer_list<int> lists, F f) {
+  Operand operands[sizeof...(T)];
+  int n = 0;
+  for (const int list : lists) operands[n++] = c.list(list)[k];
+  Call one = c;
+  one.operands = operands;
+  elementwise<T...>(one, f);
+}
+
+// t ← t + 1 for every parameter
+__global__ void count(float* step) {
+  if (thread() == 0) *step += 1;
+}
+void count_steps(const OperandList& steps) {
+  for (int k = 0; k < steps.count; ++k) launch(count, 1, kWarpSize, steps[k].data<float>());
+}
+
+}  // namespace
+}  // namespace pullback::cuda

@@ -1,0 +1,114 @@
+#include "common/optimizer.h"
+
+namespace pullback::cuda {
+namespace {
+
+PB_INLINE double power(double base, double exponent) { return pow(base, exponent); }
+PB_INLINE double square_root(double x) { return sqrt(x); }
+
+}  // namespace
+}  // namespace pullback::cuda
+
+#include "kernels/optimizer_adaptive_formulas.h"
+
+namespace pullback::cuda {
+namespace {
+
+// The scalars of a call, to be read on the device: a rate may lie in a cell of memory.
+template <int count>
+struct Scalars {
+  Scalar scalar[count];
+  explicit Scalars(const Call& c) {
+    for (int i = 0; i < count; ++i) scalar[i] = c.scalars[i];
+  }
+  PB_DEVICE double real(int i) const { return scalar[i].real(); }
+  PB_DEVICE bool flag(int i) const { return scalar[i].integer() != 0; }
+};
+
+// One element of a parameter with one kind of state, or with two.
+template <class T, class Step>
+struct Move {
+  Step step;
+  PB_DEVICE void operator()(T p, T g, T s, T& p_to, T& s_to) const {
+    T state[] = {s};
+    step(p, g, state);
+    p_to = p, s_to = state[0];
+  }
+  PB_DEVICE void operator()(T p, T g, T s, T u, T& p_to, T& s_to, T& u_to) const {
+    T state[] = {s, u};
+    step(p, g, state);
+    p_to = p, s_to = state[0], u_to = state[1];
+  }
+};
+
+template <class T, class Step, int count>
+struct PrepareStep {
+  Scalars<count> scalars;
+  const float* step;
+  PB_DEVICE Move<T, Step> prepare() const { return {Step::prepare(scalars, static_cast<double>(*step))}; }
+};
+template <class T, int count>
+struct PrepareNadam {
+  Scalars<count> scalars;
+  const float *product, *step;
+  PB_DEVICE Move<T, Nadam<T>> prepare() const {
+    return {Nadam<T>::prepare(scalars, static_cast<double>(*step), static_cast<double>(*product))};
+  }
+};
+
+template <template <class> class Step, int count, class T>
+void step_of(const Call& c) {
+  constexpr int states = Step<T>::states;
+  const OperandList steps = c.list(2 + states);
+  count_steps(steps);
+  PrepareStep<T, Step<T>, count> h{Scalars<count>(c), nullptr};
+  for (int k = 0; k < steps.count; ++k) {
+    h.step = steps[k].data<float>();
+    if constexpr (states == 1) {
+      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, h);
+    } else {
+      step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, h);
+    }
+  }
+}
+
+// P ← P μ(t)
+template <int count>
+__global__ void multiply_momentum(Scalars<count> c, const float* step, float* product) {
+  if (thread() == 0) *product *= static_cast<float>(nadam_momentum(c.real(1), c.real(5), static_cast<double>(*step)));
+}
+
+template <class T>
+void nadam(const Call& c) {
+  constexpr int count = 8;
+  count_steps(c.list(5));
+  PrepareNadam<T, count> h{Scalars<count>(c), nullptr, nullptr};
+  for (int k = 0; k < c.list(0).count; ++k) {
+    h.step = c.list(5)[k].template data<float>();
+    h.product = c.list(4)[k].template data<float>();
+    launch(multiply_momentum<count>, 1, kWarpSize, h.scalars, h.step, c.list(4)[k].template data<float>());
+    step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, h);
+  }
+}
+
+template <void (*of_float)(const Call&), void (*of_double)(const Call&)>
+void by_dtype(const Call& c) {
+  if (!c.has(0)) return;  // no parameters
+  if (c[0].dtype == DType::f32) return of_float(c);
+  of_double(c);
+}
+
+constexpr EntryRow rows[] = {
+    {"adagrad", by_dtype<step_of<Adagrad, 5, float>, step_of<Adagrad, 5, double>>},
+    {"adadelta", by_dtype<step_of<Adadelta, 5, float>, step_of<Adadelta, 5, double>>},
+    {"adamax", by_dtype<step_of<Adamax, 6, float>, step_of<Adamax, 6, double>>},
+    {"nadam", by_dtype<nadam<float>, nadam<double>>},
+    {"radam", by_dtype<step_of<Radam, 7, float>, step_of<Radam, 7, double>>},
+};
+
+}  // namespace
+
+extern const Family optimizer_adaptive_family;
+const Family optimizer_adaptive_family = {rows, sizeof(rows) / sizeof(rows[0])};
+
+}  // namespace pullback::cuda
