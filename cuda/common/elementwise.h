@@ -111,9 +111,20 @@ PB_DEVICE auto prepared(const F& f) {
   }
 }
 
+// Whether it has nothing to do, where the data can tell.
+template <class F>
+PB_DEVICE bool is_idle(const F& f) {
+  if constexpr (requires { f.idle(); }) {
+    return f.idle();
+  } else {
+    return false;
+  }
+}
+
 template <int n, class F, class... T>
 __global__ void linear_elements(int64_t size, F functor, T*... p) {
   const auto f = prepared(functor);
+  if (is_idle(f)) return;
   const int64_t packs = size / n;
   for (int64_t i = first(); i < packs; i += stride())
     run_packs<n, decltype(f), T...>(f, i, load_pack<n>(p, i)..., p...);
@@ -129,6 +140,7 @@ PB_DEVICE void strided_element(const Space<sizeof...(T)>& s, const F& f, int64_t
 template <class F, class... T>
 __global__ void strided_elements(Space<sizeof...(T)> s, F functor, T*... p) {
   const auto f = prepared(functor);
+  if (is_idle(f)) return;
   for (int64_t i = first(); i < s.size; i += stride())
     strided_element(s, f, i, std::make_integer_sequence<int, sizeof...(T)>(), p...);
 }

@@ -13,6 +13,7 @@
 #define __global__
 #define __device__
 #define __host__
+#define __launch_bounds__(...)
 #define __forceinline__ [[gnu::always_inline]] inline
 
 namespace pullback::emulate {

@@ -21,24 +21,41 @@ struct Lines {
     }
     return place;
   }
+  // The same for all operands at once.
+  PB_DEVICE void all_at(int64_t index, int64_t (&place)[operands]) const {
+    for (int i = 0; i < operands; ++i) place[i] = 0;
+    for (int d = ndim - 1; d >= 0; --d) {
+      const int64_t along = index % shape[d];
+      for (int i = 0; i < operands; ++i) place[i] += along * stride[i][d];
+      index /= shape[d];
+    }
+  }
 };
 
-// The first `operands` operands of the call, all of one shape; a number is a line of one element.
+// Lines of operands of one shape; a number is a line of one element.
 template <int operands>
-Lines<operands> make_lines(const Call& call, int64_t axis) {
-  const Operand& x = call[0];
+Lines<operands> make_lines(const Operand* const (&list)[operands], int64_t axis) {
+  const Operand& x = *list[0];
   const int64_t along = axis < 0 ? axis + x.ndim : axis;
   Lines<operands> lines;
   lines.length = x.ndim == 0 ? 1 : x.shape[along];
-  for (int i = 0; i < operands; ++i) lines.step[i] = x.ndim == 0 ? 1 : call[i].strides[along];
+  for (int i = 0; i < operands; ++i) lines.step[i] = x.ndim == 0 ? 1 : list[i]->strides[along];
   for (int d = 0; d < x.ndim; ++d) {
     if (d == along) continue;
     lines.count *= x.shape[d];
     lines.shape[lines.ndim] = x.shape[d];
-    for (int i = 0; i < operands; ++i) lines.stride[i][lines.ndim] = call[i].strides[d];
+    for (int i = 0; i < operands; ++i) lines.stride[i][lines.ndim] = list[i]->strides[d];
     ++lines.ndim;
   }
   return lines;
+}
+
+// Of the first `operands` operands of the call.
+template <int operands>
+Lines<operands> make_lines(const Call& call, int64_t axis) {
+  const Operand* list[operands];
+  for (int i = 0; i < operands; ++i) list[i] = &call[i];
+  return make_lines(list, axis);
 }
 
 // Threads for a line: whole warps, each thread with a few elements where the line has them.

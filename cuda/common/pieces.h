@@ -50,9 +50,11 @@ PB_DEVICE auto take_of_row(const F& f, Row row, int64_t begin, int64_t end) {
   constexpr int n = F::pack;
   typename F::State s[n];
   for (int e = 0; e < n; ++e) s[e] = f.start();
-  if (f.packed) {
-    for (int64_t i = begin / n + thread(); i < end / n; i += threads()) f.take_pack(s, row, i);
-    begin = end / n * n;
+  if constexpr (n > 1) {
+    if (f.packed) {
+      for (int64_t i = begin / n + thread(); i < end / n; i += threads()) f.take_pack(s, row, i);
+      begin = end / n * n;
+    }
   }
   for (int64_t i = begin + thread(); i < end; i += threads()) f.take(s[0], row, i);
   return join_all(f, s);
