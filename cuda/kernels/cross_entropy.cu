@@ -108,7 +108,7 @@ struct CrossEntropy {
   T* loss = nullptr;         // of each line, or null
   double* losses = nullptr;  // [lines], of each line where they are reduced, or null
   const T* dy = nullptr;     // of each line, or null
-  Divisor divisor;           // of their sum
+  Divisor divisor = {};      // of their sum
 
   PB_DEVICE T gradient_of(int64_t own) const { return dy ? dy[own] : static_cast<T>(1 / divisor.value()); }
   PB_DEVICE void put(int64_t index, int64_t own, T value) const {
