@@ -4,7 +4,6 @@ when somebody waits. On the emulated module it runs too; on `_cuda` what needs n
 from __future__ import annotations
 
 import gc
-import importlib
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -13,25 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpu_modules import Array, emulated, on_each, on_emulation
 from pullback import _cpu
-
-
-def module(name: str) -> Any:
-    try:
-        return importlib.import_module(f"pullback.{name}")
-    except ModuleNotFoundError:
-        return None
-
-
-MODULES = {name: found for name in ("_cuda", "_cuda_emulated") if (found := module(name)) is not None}
-emulated: Any = MODULES.get("_cuda_emulated")
-on_emulation = pytest.mark.skipif(emulated is None, reason="this build has no emulated kernels: make emulated")
-on_each = pytest.mark.parametrize(
-    "gpu",
-    MODULES.values()
-    or [pytest.param(None, marks=pytest.mark.skip(reason="neither _cuda nor _cuda_emulated is built"))],
-    ids=MODULES.keys() or None,
-)
 
 
 @on_each
@@ -67,22 +49,6 @@ def test_what_is_said_of_devices(gpu: Any) -> None:
 
 
 # --- calls, on the emulation -------------------------------------------------------------------------------------------
-
-
-class Array:
-    """As CuPy's arrays look to the binding."""
-
-    def __init__(self, values: Any, dtype: str = "float32", device: int = 0) -> None:
-        self.host = np.array(values, dtype)
-        self.device = SimpleNamespace(id=device)
-
-    @property
-    def data(self) -> Any:
-        return SimpleNamespace(ptr=self.host.ctypes.data)
-
-    shape = property(lambda self: self.host.shape)
-    strides = property(lambda self: self.host.strides)
-    dtype = property(lambda self: self.host.dtype)
 
 
 @pytest.fixture(autouse=True)

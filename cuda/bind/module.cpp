@@ -9,6 +9,7 @@
 #include "bind/read.h"
 #include "bind/recording.h"
 #include "bind/run.h"
+#include "common/cublaslt.h"
 #if defined(PULLBACK_EMULATED_KERNELS)
 #include "common/emulate.h"
 #endif
@@ -54,6 +55,24 @@ nb::dict properties_as_dict(int device) {
   return d;
 }
 
+std::string load_cublaslt(const std::string& path) {
+  cublaslt::load(path.c_str());
+  return cublaslt::path();
+}
+
+nb::dict cublaslt_descriptors(int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b, int64_t batch,
+                              bool bias, bool relu, bool is_double) {
+  LibraryProduct p = {};
+  p.dtype = is_double ? DType::f64 : DType::f32;
+  p.m = m, p.n = n, p.k = k, p.transpose_a = transpose_a, p.transpose_b = transpose_b, p.batch = batch;
+  p.lda = transpose_a ? k : m, p.ldb = transpose_b ? n : k, p.ldd = m;
+  p.stride_a = m * k, p.stride_b = k * n, p.stride_d = m * n;
+  p.bias = bias ? &p : nullptr, p.relu = relu;
+  nb::dict d;
+  for (const auto& [name, value] : cublaslt::descriptors(p)) d[name.c_str()] = value;
+  return d;
+}
+
 #if defined(PULLBACK_EMULATED_KERNELS)
 void set_thread_order(const std::string& order, uint64_t seed) {
   if (order == "forward") return emulate::set_order(emulate::Order::forward);
@@ -87,6 +106,14 @@ void define(nb::module_& m, const char* kernel_type, const char* recording_type)
   m.def("architectures", architectures, "What kernels were compiled for: sm_80, … and compute_90 for PTX.");
   m.def("device_properties", properties_as_dict, nb::arg("device"),
         "A GPU's name, compute capability (major, minor), memory and multiprocessors.");
+  m.def("load_cublaslt", load_cublaslt, nb::arg("path"),
+        "Open cuBLASLt, or take the copy that the process has already; its path. Raises RuntimeError.");
+  m.def("cublaslt_version", cublaslt::version, "131000 for 13.1.0; 0 where it has not been opened.");
+  m.def("cublaslt_descriptors", cublaslt_descriptors, nb::arg("m"), nb::arg("n"), nb::arg("k"), nb::arg("transpose_a"),
+        nb::arg("transpose_b"), nb::arg("batch"), nb::arg("bias"), nb::arg("relu"), nb::arg("is_double"),
+        "What cuBLASLt says of the descriptors that it makes for a product; needs no device.");
+  m.def("cublaslt_products", library_products, "How many products have gone there.");
+  m.def("use_cublaslt", use_library, nb::arg("use"), "Whether products of matrices go to it where they can.");
 #if defined(PULLBACK_EMULATED_KERNELS)
   m.def("set_thread_order", set_thread_order, nb::arg("order"), nb::arg("seed") = 0,
         "In which order the threads of a block take their turns: forward, reversed or shuffled.");

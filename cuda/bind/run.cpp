@@ -45,7 +45,8 @@ void* as_pointer(PyObject* number) {
 // The call that a thread is in.
 struct Running {
   const Kernel& kernel;
-  Error* errors;  // of its device
+  int device;
+  Error* errors;  // of the device
   void* stream = nullptr;
   std::vector<Ref> scratch = {};  // given back when its launches are made: the pool hands memory on in stream order
 };
@@ -112,16 +113,18 @@ void check_errors() {
 }
 
 void* stream_of_call() { return running->stream; }
+int device_of_call() { return running->device; }
+
+// See common/device.h and common/scratch.h.
+Error* device_error(const Call&) { return &running->errors[&running->kernel - kernels().data()]; }
+void* device_scratch(size_t bytes) { return scratch_of_call(bytes); }
 
 void refuse_cell() {
   throw std::runtime_error(
       "a number was given as an array in GPU memory, which this kernel needs before it starts; pass item()");
 }
 
-// See common/device.h and common/scratch.h.
-Error* device_error(const Call&) { return &running->errors[&running->kernel - kernels().data()]; }
-
-void* device_scratch(size_t bytes) {
+void* scratch_of_call(size_t bytes) {
   running->scratch.push_back(checked(PyObject_CallFunction(allocate, "n", static_cast<Py_ssize_t>(bytes))));
   return as_pointer(checked(PyObject_GetAttrString(running->scratch.back().get(), "ptr")).get());
 }
@@ -139,7 +142,7 @@ void run(const Kernel& kernel, const Operand* operands, const int32_t* first, co
   Error error;
   try {
     const OnDevice on_device(operands[0].device);
-    Running call{kernel, errors_of(operands[0].device)};
+    Running call{kernel, operands[0].device, errors_of(operands[0].device)};
     call.stream = as_pointer(checked(PyObject_CallNoArgs(current_stream_of)).get());
     struct Nested {
       Running* outer = running;

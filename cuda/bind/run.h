@@ -2,6 +2,9 @@
 #pragma once
 #include <Python.h>
 
+#include <cstddef>
+#include <cstdint>
+
 namespace pullback::cuda {
 
 // Fills the table of kernels; before anything else here.
@@ -13,7 +16,14 @@ void connect(PyObject* current_stream, PyObject* allocate);
 // Throws KernelError for what kernels have reported since the last check; the caller has waited for the device.
 void check_errors();
 
-void* stream_of_call();           // of the call that this thread is in
+// Of the call that this thread is in. Scratch memory is given back when its launches are made.
+void* stream_of_call();
+int device_of_call();
+void* scratch_of_call(size_t bytes);
 [[noreturn]] void refuse_cell();  // the host code of a kernel wanted to read a cell
+
+// Whether products of matrices go to cuBLASLt where they can; on the emulation, to a stand-in for it.
+void use_library(bool use);
+int64_t library_products();  // how many have gone there
 
 }  // namespace pullback::cuda

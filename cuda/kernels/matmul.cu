@@ -1,6 +1,7 @@
-// The product without a library: a block computes a tile of c, slab by slab of k through shared memory, and each of its
-// threads a square of that tile in registers.
+// The product by cuBLASLt where that is there and takes it. Without it a block computes a tile of c, slab by slab of k
+// through shared memory, and each of its threads a square of that tile in registers.
 #include "common/scalar.h"
+#include "kernels/matmul_library.h"
 #include "kernels/matmul_shapes.h"
 
 namespace pullback::cuda {
@@ -12,30 +13,6 @@ constexpr int kSquare = 4;    // rows and columns of c in a thread
 constexpr int kFolded = 256;  // terms that are added up in T before they join the others in double: a float is soon too
                               // large to notice one more term
 constexpr int kThreads = kTile * kTile / kSquare / kSquare;
-
-template <class T>
-struct Matrix {
-  T* data;
-  int64_t row, col;  // strides
-  PB_DEVICE T* at(int64_t i, int64_t j) const { return data + i * row + j * col; }
-};
-
-// Leading dimensions, and how far apart neighbours along them lie in a, b, c and bias.
-struct Batch {
-  int ndim = 0;
-  int64_t count = 1;
-  int64_t shape[kMaxDims];
-  int64_t stride[4][kMaxDims];
-
-  PB_DEVICE int64_t at(int operand, int64_t index) const {
-    int64_t place = 0;
-    for (int d = ndim - 1; d >= 0; --d) {
-      place += index % shape[d] * stride[operand][d];
-      index /= shape[d];
-    }
-    return place;
-  }
-};
 
 template <class T>
 struct Product {
@@ -128,6 +105,18 @@ __global__ void products(Product<T> p, Batch batch) {
   }
 }
 
+// c = f(c + bias), what the library leaves to be done
+template <class T>
+__global__ void finish(Product<T> p, Batch batch) {
+  for (int64_t i = first(); i < p.m * p.n * batch.count; i += stride()) {
+    const int64_t col = i % p.n, row = i / p.n % p.m, of = i / p.n / p.m;
+    T* c = p.c.at(row, col) + batch.at(2, of);
+    T v = *c;
+    if (p.bias.data != nullptr) v += *(p.bias.at(row, col) + batch.at(3, of));
+    *c = activate(p.activation, v);
+  }
+}
+
 // --- from the call ---------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -148,6 +137,52 @@ Batch batch_of(const Call& call) {
   return batch;
 }
 
+// Neighbours in the batch that share b are more rows of a and c.
+template <class T>
+void join_rows(Product<T>& p, Batch& batch) {
+  for (int d = batch.ndim - 1; d >= 0; --d) {
+    const bool shared_bias = p.bias.data == nullptr || (batch.stride[3][d] == 0 && p.bias.row == 0);
+    if (p.m == 1) p.a.row = batch.stride[0][d], p.c.row = batch.stride[2][d];
+    if (batch.stride[1][d] != 0 || !shared_bias || batch.stride[0][d] != p.m * p.a.row ||
+        batch.stride[2][d] != p.m * p.c.row)
+      return;
+    p.m *= batch.shape[d];
+    batch.count /= batch.shape[d];
+    batch.ndim = d;
+  }
+}
+
+// Whether the library's epilogue can add the bias: a vector along the columns in memory of what it computes.
+template <class T>
+bool is_epilogue(const Product<T>& p, const Batch& batch, bool swapped) {
+  const int64_t along = swapped ? p.bias.col : p.bias.row, across = swapped ? p.bias.row : p.bias.col;
+  const int64_t length = swapped ? p.n : p.m, copies = swapped ? p.m : p.n;
+  for (int d = 0; d < batch.ndim; ++d)
+    if (batch.stride[3][d] != 0) return false;
+  return (along == 1 || length == 1) && (across == 0 || copies == 1);
+}
+
+template <class T>
+bool run_library(Product<T> p, const Batch& batch) {
+  LibraryProduct q;
+  bool swapped;
+  if (!as_library_product(p.a, p.b, p.c, p.m, p.n, p.k, batch, swapped, q)) return false;
+  q.alpha = static_cast<double>(p.alpha), q.beta = static_cast<double>(p.beta);
+  const bool fuses = p.bias.data == nullptr || is_epilogue(p, batch, swapped);
+  q.bias = fuses ? p.bias.data : nullptr;
+  q.relu = fuses && p.activation == Activation::relu;
+  if (multiply_by_library(q)) {
+    if (fuses) p.bias.data = nullptr;
+    if (q.relu) p.activation = Activation::none;
+  } else {  // not every type has every epilogue
+    q.bias = nullptr, q.relu = false;
+    if (!multiply_by_library(q)) return false;
+  }
+  if (p.bias.data != nullptr || p.activation != Activation::none)
+    launch(finish<T>, blocks_for(p.m * p.n * batch.count), kBlockSize, p, batch);
+  return true;
+}
+
 template <class T>
 void run(const Call& call) {
   const Operand &a = call[0], &b = call[1], &c = call[2];
@@ -157,7 +192,10 @@ void run(const Call& call) {
   p.bias = call.has(3) ? matrix_of<const T>(call[3], c.ndim) : Matrix<const T>{nullptr, 0, 0};
   p.alpha = static_cast<T>(call.real(0)), p.beta = static_cast<T>(call.real(1));
   p.activation = static_cast<Activation>(call.integer(2));
-  const Batch batch = batch_of(call);
+  if (c.size() == 0) return;
+  Batch batch = batch_of(call);
+  join_rows(p, batch);
+  if (run_library(p, batch)) return;
   const int64_t tiles = (p.m + kTile - 1) / kTile * ((p.n + kTile - 1) / kTile) * batch.count;
   launch(products<T>, tiles < kMostBlocks ? tiles : kMostBlocks, kThreads, p, batch);
 }

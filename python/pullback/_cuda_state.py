@@ -67,6 +67,20 @@ def array_problem(module: Any) -> str | None:
     return None
 
 
+def find_cublaslt() -> str:
+    """The path of cuBLASLt, which is loaded with what it needs. Raises RuntimeError where it is not to be had."""
+    install = "pip install nvidia-cublas, nvidia-cublas-cu12 for CUDA 12"
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.pathfinder") is None:
+        raise RuntimeError(
+            "cuBLASLt was not looked for, since cuda-pathfinder is not installed: pip install cuda-pathfinder"
+        )
+    pathfinder: Any = importlib.import_module("cuda.pathfinder")
+    try:
+        return str(pathfinder.load_nvidia_dynamic_lib("cublasLt").abs_path)
+    except (pathfinder.DynamicLibNotFoundError, OSError, RuntimeError) as e:
+        raise RuntimeError(f"cuBLASLt was not found ({str(e).splitlines()[0]}): {install}") from None
+
+
 def cuda_problem() -> str | None:
     """The first piece that is missing for tensors on a GPU, and how to get it; None where all is there."""
     module, problem = kernel_module()

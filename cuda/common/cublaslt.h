@@ -1,0 +1,50 @@
+// Matrix products by cuBLASLt, which is opened at run time: nothing here needs it to build or to import.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/record.h"
+
+namespace pullback::cuda {
+
+// D = f(alpha op(A) op(B) + beta D + bias), all matrices column by column as the library has them: op(A) is [m, k],
+// op(B) [k, n], D [m, n], bias [m]; f is max(0, ·) or nothing.
+struct LibraryProduct {
+  DType dtype;
+  int64_t m, n, k;
+  bool transpose_a, transpose_b;
+  int64_t lda, ldb, ldd;  // from a column in memory to the next
+  int64_t batch;
+  int64_t stride_a, stride_b, stride_d;  // from a product of the batch to the next
+  const void *a, *b;
+  void* d;
+  const void* bias;  // nullptr for none
+  double alpha, beta;
+  bool relu;
+};
+
+// In the order of the current stream. False where the library is absent or does not take such a product: then nothing
+// was written.
+bool multiply_by_library(const LibraryProduct& p);
+
+namespace cublaslt {
+
+// Opens the library, or takes the copy that the process has already. Throws std::runtime_error.
+void load(const char* path);
+bool loaded();
+std::string path();
+int64_t version();  // 131000 for 13.1.0
+
+// The product's descriptors made by the library, and what it says that they hold. Needs no device.
+std::vector<std::pair<std::string, int64_t>> descriptors(const LibraryProduct& p);
+
+enum class Outcome { done, unsupported };
+// `scratch` hands out memory for this call in the order of the stream. Throws std::runtime_error where the library
+// fails.
+Outcome multiply(const LibraryProduct& p, int device, void* stream, void* (*scratch)(size_t bytes));
+
+}  // namespace cublaslt
+}  // namespace pullback::cuda
