@@ -57,6 +57,16 @@ def test_perceptron_is_the_text_algorithm(seed):
     assert (found.updates, found.passes, found.converged) == (updates, passes, True)
 
 
+def test_perceptron_finds_wrong_points_in_every_block():
+    """More points than the first blocks hold, sorted so that the wrong ones are far."""
+    x, y, _, _ = separable(0, n=2000, gap=0.02)
+    order = np.argsort(y, kind="stable")
+    x, y = np.round(x[order] * 64), y[order]
+    w, b, updates, passes = text_perceptron(x, y)
+    found = classical.perceptron(x, y, 100_000)
+    assert found.weight.tolist() == w.tolist() and (found.updates, found.passes) == (updates, passes)
+
+
 def test_strict_inequality_never_updates():
     x, y, _, _ = separable(0)
     w, b, updates, _ = text_perceptron(x, y, strict=True)

@@ -159,6 +159,16 @@ def test_refusals():
     for call, error, message in (
         (lambda: DeepNetwork([3]), ValueError, "sizes expects two or more positive ints"),
         (lambda: DeepNetwork([3, 0]), ValueError, "sizes"),
+        (
+            lambda: DeepNetwork([1, 2]).fit(pb.tensor([[float("nan")]]), pb.tensor([0]), 1),
+            ValueError,
+            "X expects finite",
+        ),
+        (
+            lambda: DeepNetwork([1, 2]).fit(pb.zeros(1, 1), pb.tensor([2]), 1),
+            IndexError,
+            "expected a class from 0 to 1",
+        ),
         (lambda: relu(pb.zeros(1), 2.0), ValueError, r"number of \[0, 1\], got 2.0"),
         (lambda: PerNeuron([]), ValueError, "got none"),
         (lambda: PerNeuron([pb.relu])(pb.zeros(2, 3)), RuntimeError, r"expects 1 neurons, got \[2, 3\]"),
@@ -173,7 +183,7 @@ def test_refusals():
 
 
 def test_each_neuron_has_its_activation():
-    chosen = [pb.tanh, pb.relu, pb.tanh, pb.sigmoid, pb.relu]
+    chosen = [pb.tanh, pb.relu, pb.sigmoid, pb.tanh, pb.relu]  # a grouping whose order is no involution
     layer = PerNeuron(chosen)
     x = pb.randn(4, 5, dtype=pb.float64).requires_grad_()
     y = layer(x)

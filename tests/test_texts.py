@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "docs/errata.md", *sorted((ROOT / "docs/texts").glob("*.md"))]
+PAGES = [ROOT / "docs/errata.md", ROOT / "docs/examples.md", *sorted((ROOT / "docs/texts").glob("*.md"))]
 NAMES = [
     pytest.param(name, id=f"{page.stem}:{name}")
     for page in PAGES
@@ -56,8 +56,8 @@ def test_name_exists(name: str) -> None:
 
 
 def test_pages_name_enough_to_be_checked() -> None:
-    assert [p.stem for p in PAGES] == ["errata", "000", "001", "002", "003", "004", "README"]
-    for page in PAGES[1:-1]:
+    assert [p.stem for p in PAGES] == ["errata", "examples", "000", "001", "002", "003", "004", "README"]
+    for page in PAGES[2:-1]:
         text = page.read_text()
         assert text.count("`pullback.") > 5 and text.count("::test_") > 5, page.name
 

@@ -19,7 +19,7 @@ class ConvergenceWarning(UserWarning):
 
 def as_array(data: Any) -> NDArray[Any]:
     """A tensor or anything that NumPy takes, as an array."""
-    return np.asarray(data.detach().numpy() if isinstance(data, Tensor) else data)
+    return np.asarray(data.detach().cpu().numpy() if isinstance(data, Tensor) else data)
 
 
 def as_features(op: str, x: Any) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pullback
 from pullback import Tensor, nn
+from pullback.models.classical._data import as_array, check_finite
 from pullback.models.classical.descent import descend
 from pullback.models.classical.layers import relu, relu_derivative
 from pullback.nn import functional as F
@@ -94,8 +95,10 @@ class DeepNetwork(nn.Module):
     ) -> list[float]:
         """The text's training loop: `epochs` steps of gradient descent on all samples; the losses, first to last.
 
-        Another optimizer of the parameters may be given instead of `lr`. DivergenceError as `descend`.
+        Another optimizer of the parameters may be given instead of `lr`. ValueError where X is not finite, IndexError for a
+        label that is no class, DivergenceError as `descend`.
         """
+        check_finite("DeepNetwork.fit", "X", as_array(X))
         chosen = SGD(self.parameters(), lr=lr) if optimizer is None else optimizer
         return descend(lambda: self.loss(X, Y), chosen, epochs, op="DeepNetwork.fit")
 

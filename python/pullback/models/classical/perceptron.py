@@ -37,9 +37,14 @@ def _signed(op: str, x: Any, y: Any) -> Tensor:
 
 
 def _next_wrong(signed: Tensor, w: Tensor, start: int) -> int | None:
-    """The first i ≥ start with f(x_i)⟨w, i(x_i)⟩ ≤ 0."""
-    wrong = (signed[start:] @ w <= 0).nonzero()
-    return start + int(wrong[0, 0].item()) if wrong.shape[0] else None
+    """The first i ≥ start with f(x_i)⟨w, i(x_i)⟩ ≤ 0, looked for in blocks that double: while much is wrong it is near."""
+    size = 64
+    while start < signed.shape[0]:
+        wrong = (signed[start : start + size] @ w <= 0).nonzero()
+        if wrong.shape[0]:
+            return start + int(wrong[0, 0].item())
+        start, size = start + size, 2 * size
+    return None
 
 
 def perceptron(x: Any, y: Any, max_updates: int = 10_000) -> PerceptronFit:
