@@ -13,7 +13,7 @@ from pullback.autograd import grad
 from pullback.func import jacrev, jvp, vjp
 from pullback.models import classical
 from pullback.nn import functional as F
-from pullback.optim.lr_scheduler import LambdaLR
+from pullback.optim.lr_scheduler import RobbinsMonroLR
 
 
 def normal(*shape, seed=0):
@@ -151,7 +151,7 @@ def test_robbins_and_monro():
     samples = normal(100)
     theta = pb.zeros((), dtype=pb.float64).requires_grad_()
     optimizer = pb.optim.SGD([theta], lr=1.0)
-    schedule = LambdaLR(optimizer, lambda step: 1 / (step + 1))
+    schedule = RobbinsMonroLR(optimizer)
     for x in samples:
         optimizer.zero_grad()
         (0.5 * (theta - x) ** 2).backward()
