@@ -1,4 +1,4 @@
-"""Asking for a GPU that is not there: every missing piece has its own words and its own remedy."""
+"""Asking for a GPU that is not there: every missing piece has its own words and its own remedy, in errors and in doctor."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from pullback import _cuda_state
+from pullback.cli.doctor import gpu_lines
+
+GPU = {"name": "A GPU", "major": 9, "minor": 0, "total_memory": 80 << 30, "multi_processor_count": 132}
 
 
 def gpu(**changes: Any) -> Any:
@@ -19,7 +22,12 @@ def gpu(**changes: Any) -> Any:
         "unavailable_reason": "",
         "runtime_version": 13000,
         "architectures": ["sm_80", "sm_90", "compute_90"],
-        "device_properties": {"name": "A GPU", "major": 9, "minor": 0},
+        "device_properties": GPU,
+        "device_count": 1,
+        "driver_version": 13000,
+        "kernel_names": ["exp"],
+        "load_cublaslt": "/lib/libcublasLt.so.13",
+        "cublaslt_version": 131002,
     } | changes
     return SimpleNamespace(**{name: lambda *_, value=value: value for name, value in values.items()})
 
@@ -42,7 +50,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
     return install
 
 
-CUPY = SimpleNamespace()
+CUPY = SimpleNamespace(__version__="14.2.0", __file__="/lib/cupy/__init__.py")
 PROBLEMS = {
     "no module": (None, CUPY, "this build of pullback has no CUDA module: install CUDA's compiler nvcc"),
     "a broken module": (ImportError("libstdc++"), CUPY, r"cannot be loaded \(libstdc\+\+\): .*PULLBACK_CUDA=on"),
@@ -58,7 +66,7 @@ PROBLEMS = {
     ),
     "no GPU": (gpu(unavailable_reason="the NVIDIA driver found no GPU"), CUPY, "found no GPU: look at what nvidia-smi"),
     "an old GPU": (
-        gpu(device_properties={"name": "T4", "major": 7, "minor": 5}),
+        gpu(device_properties=GPU | {"name": "T4", "major": 7, "minor": 5}),
         CUPY,
         "built for sm_80, sm_90, compute_90, and T4 is sm_75: rebuild with CUDAARCHS=75",
     ),
@@ -80,5 +88,35 @@ def test_a_missing_piece_is_named_with_its_remedy(name: str, install: Any) -> No
 @pytest.mark.parametrize(("major", "minor"), [(8, 0), (8, 9), (9, 0), (12, 0)])
 def test_nothing_is_missing_where_all_is_there(install: Any, major: int, minor: int) -> None:
     """sm_80 runs on 8.9 too, and PTX of 9.0 on what came later."""
-    install(gpu(device_properties={"name": "A GPU", "major": major, "minor": minor}), CUPY)
+    install(gpu(device_properties=GPU | {"major": major, "minor": minor}), CUPY)
     assert _cuda_state.cuda_problem() is None
+
+
+def test_doctor_tells_of_module_driver_devices_and_libraries(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(gpu(), CUPY)
+    monkeypatch.setattr(_cuda_state, "find_cublaslt", lambda: "libcublasLt.so.13")
+    assert gpu_lines() == [
+        ("cuda module", "built with CUDA 13.0 for sm_80, sm_90, compute_90; 1 kernels"),
+        ("driver", "knows CUDA up to 13.0"),
+        ("gpu 0", "A GPU, 80 GiB, 132 multiprocessors, compute capability 9.0"),
+        ("cupy", "14.2.0 in /lib/cupy"),
+        ("cublaslt", "13.10.2 in /lib/libcublasLt.so.13"),
+    ]
+
+
+def test_doctor_has_a_remedy_for_each_piece(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(None, None)
+    assert gpu_lines() == [("gpu", f"none: {_cuda_state.cuda_problem()}")]
+    install(gpu(driver_version=0, unavailable_reason="no NVIDIA driver was found"), None)
+    monkeypatch.setattr(
+        _cuda_state, "find_cublaslt", lambda: _raise(RuntimeError("not found: pip install nvidia-cublas"))
+    )
+    lines = dict(gpu_lines())
+    assert lines["driver"] == "none" and lines["gpu"].endswith(_cuda_state.DRIVER)
+    assert "pip install" in lines["cupy"] and lines["cublaslt"].endswith("pip install nvidia-cublas")
+    install(gpu(device_properties=GPU | {"major": 7, "minor": 5}), CUPY)
+    assert "rebuild with CUDAARCHS=75" in dict(gpu_lines())["gpu 0"]
+
+
+def _raise(error: Exception) -> Any:
+    raise error

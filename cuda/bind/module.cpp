@@ -108,7 +108,7 @@ void define(nb::module_& m, const char* kernel_type, const char* recording_type)
         "A GPU's name, compute capability (major, minor), memory and multiprocessors.");
   m.def("load_cublaslt", load_cublaslt, nb::arg("path"),
         "Open cuBLASLt, or take the copy that the process has already; its path. Raises RuntimeError.");
-  m.def("cublaslt_version", cublaslt::version, "131000 for 13.1.0; 0 where it has not been opened.");
+  m.def("cublaslt_version", cublaslt::version, "131000 for 13.10.0; 0 where it has not been opened.");
   m.def("cublaslt_descriptors", cublaslt_descriptors, nb::arg("m"), nb::arg("n"), nb::arg("k"), nb::arg("transpose_a"),
         nb::arg("transpose_b"), nb::arg("batch"), nb::arg("bias"), nb::arg("relu"), nb::arg("is_double"),
         "What cuBLASLt says of the descriptors that it makes for a product; needs no device.");

@@ -36,7 +36,7 @@ namespace cublaslt {
 void load(const char* path);
 bool loaded();
 std::string path();
-int64_t version();  // 131000 for 13.1.0
+int64_t version();  // 131000 for 13.10.0
 
 // The product's descriptors made by the library, and what it says that they hold. Needs no device.
 std::vector<std::pair<std::string, int64_t>> descriptors(const LibraryProduct& p);
