@@ -2,6 +2,7 @@
 
 #include "isa/elementwise.h"
 #include "isa/walk.h"
+#include "kernels/shape_formulas.h"
 
 namespace pullback::ISA_NAMESPACE {
 namespace {
@@ -57,22 +58,6 @@ void same_tile(const Tile& t) {
 }
 TileFn tile_of(int size) {
   return size == 8 ? same_tile<8> : size == 4 ? same_tile<4> : size == 2 ? same_tile<2> : same_tile<1>;
-}
-
-// y without its dimension `axis`: the layer number `at`.
-Operand layer(const Operand& y, int64_t axis, int64_t at) {
-  Operand part = y;
-  part.offset += at * y.strides[axis] * item_size(y.dtype);
-  --part.ndim;
-  for (int64_t d = axis; d < part.ndim; ++d) part.shape[d] = y.shape[d + 1], part.strides[d] = y.strides[d + 1];
-  return part;
-}
-// y, of the dimension `axis` only n elements from `at` on.
-Operand slice(const Operand& y, int64_t axis, int64_t at, int64_t n) {
-  Operand part = y;
-  part.offset += at * y.strides[axis] * item_size(y.dtype);
-  part.shape[axis] = n;
-  return part;
 }
 
 // Elements [begin, end) of y, where everything is row-major: a row of y is the parts' rows one behind the other, the
@@ -154,24 +139,9 @@ void cat(const Call& c) {
 
 // --- padding ---
 
-enum PadMode : int64_t { kConstant, kReflect, kReplicate, kCircular };
-
-// A dimension of y: element p is element p − left of x, where x has that, else what the mode says.
-struct Padded {
-  int64_t n, left, size;  // of x, more before, of y
-  int64_t mode;
-
-  int64_t source(int64_t p) const {  // −1: the value
-    const int64_t i = p - left;
-    if (i >= 0 && i < n) return i;
-    if (mode == kReflect) return i < 0 ? -i : 2 * (n - 1) - i;
-    if (mode == kReplicate) return i < 0 ? 0 : n - 1;
-    if (mode == kCircular) return i < 0 ? i + n : i - n;
-    return -1;
-  }
-  int64_t begin() const { return smaller(larger(left, 0), size); }  // of what x has
-  int64_t end() const { return larger(begin(), smaller(left + n, size)); }
-};
+// Of a dimension of y, what x has.
+int64_t inside_begin(const Padded& d) { return smaller(larger(d.left, 0), d.size); }
+int64_t inside_end(const Padded& d) { return larger(inside_begin(d), smaller(d.left + d.n, d.size)); }
 
 // y[p] for p in [begin, end) of a row
 template <class Word>
@@ -183,7 +153,7 @@ void pad_part(const Padded& d, const Word* x, int64_t x_stride, Word value, Word
       y[p * y_stride] = i < 0 ? value : x[i * x_stride];
     }
   };
-  const int64_t from = smaller(larger(begin, d.begin()), end), to = larger(from, smaller(end, d.end()));
+  const int64_t from = smaller(larger(begin, inside_begin(d)), end), to = larger(from, smaller(end, inside_end(d)));
   edge(begin, from);
   const Word* middle = x + (from - d.left) * x_stride;
   if (x_stride == 1 && y_stride == 1)

@@ -22,13 +22,29 @@ struct Space {
   int64_t stride[operands][kMaxDims];  // elements; 0 along broadcast dimensions
   bool linear = true;                  // element i of every operand lies at its start + i
 
-  PB_DEVICE int64_t at(int operand, int64_t index) const {
-    int64_t place = 0;
-    for (int d = ndim - 1; d > 0; --d) {
-      place += index % shape[d] * stride[operand][d];
-      index /= shape[d];
+  PB_DEVICE int64_t at(int operand, int64_t index) const { return places(index).at[operand]; }
+
+  // Where element `index` of each operand lies.
+  struct Places {
+    int64_t at[operands];
+  };
+  PB_DEVICE Places places(int64_t index) const {
+    return size <= UINT32_MAX ? places_by(static_cast<uint32_t>(index)) : places_by(static_cast<uint64_t>(index));
+  }
+
+ private:
+  // A division of 64 bits takes a GPU several times as long as one of 32.
+  template <class Index>
+  PB_DEVICE Places places_by(Index index) const {
+    Places p = {};
+    for (int d = ndim - 1; d >= 0; --d) {
+      const Index left = d > 0 ? index / static_cast<Index>(shape[d]) : 0;
+      const auto k = static_cast<int64_t>(index - left * static_cast<Index>(shape[d]));
+      PB_UNROLL
+      for (int i = 0; i < operands; ++i) p.at[i] += k * stride[i][d];
+      index = left;
     }
-    return ndim ? place + index * stride[operand][0] : 0;
+    return p;
   }
 };
 
@@ -66,6 +82,14 @@ Space<operands> make_space(const Operand* x, int inputs) {
     append_dim(s, y.shape[dims[k]], stride);
   }
   for (int i = 0; i < operands; ++i) s.linear = s.linear && (s.ndim == 0 || (s.ndim == 1 && s.stride[i][0] == 1));
+  return s;
+}
+
+// The shape that some operands share, in row-major order.
+template <class... Operands>
+Space<1 + sizeof...(Operands)> row_major_space(const Operand& x, const Operands&... others) {
+  Space<1 + sizeof...(Operands)> s;
+  for (int d = 0; d < x.ndim; ++d) append_dim(s, x.shape[d], {x.strides[d], others.strides[d]...});
   return s;
 }
 
@@ -134,7 +158,8 @@ __global__ void linear_elements(int64_t size, F functor, T*... p) {
 template <class F, int... operand, class... T>
 PB_DEVICE void strided_element(const Space<sizeof...(T)>& s, const F& f, int64_t i,
                                std::integer_sequence<int, operand...>, T*... p) {
-  f(p[s.at(operand, i)]...);
+  const auto places = s.places(i);
+  f(p[places.at[operand]]...);
 }
 
 template <class F, class... T>

@@ -7,18 +7,6 @@
 namespace pullback::cuda {
 namespace {
 
-// The shape of c[0] in row-major order, neighbouring dimensions merged, and the strides of some operands of that shape.
-template <int operands>
-Space<operands> row_major(const Call& c, const int (&operand)[operands]) {
-  Space<operands> s;
-  for (int d = 0; d < c[0].ndim; ++d) {
-    int64_t stride[operands];
-    for (int i = 0; i < operands; ++i) stride[i] = c[operand[i]].strides[d];
-    append_dim(s, c[0].shape[d], stride);
-  }
-  return s;
-}
-
 // --- counting --------------------------------------------------------------------------------------------------------
 
 // y += the number of x_i ≠ 0
@@ -34,7 +22,7 @@ void count_nonzero_all(const Call& c) {
   fill_scratch(y, 1, int64_t{0});
   visit_any(c[0].dtype, [&](auto zero) {
     using T = Stored<decltype(zero)>;
-    const Space<1> s = row_major<1>(c, {0});
+    const Space<1> s = row_major_space(c[0]);
     launch(count_elements<T>, blocks_for(s.size, kEach), kBlockSize, s, static_cast<const T*>(c[0].data<T>()), y);
   });
 }
@@ -73,8 +61,8 @@ void nonzero(const Call& c) {
   const Operand &x = c[0], &y = c[1];
   visit_any(x.dtype, [&](auto zero) {
     using T = Stored<decltype(zero)>;
-    Nonzero<T> f{{y.shape[0]}, row_major<1>(c, {0}), x.data<T>(), y.data<int64_t>(),
-                 y.strides[0], y.strides[1],         x.ndim,      {}};
+    Nonzero<T> f{{y.shape[0]}, row_major_space(x), x.data<T>(), y.data<int64_t>(),
+                 y.strides[0], y.strides[1],       x.ndim,      {}};
     for (int d = 0; d < x.ndim; ++d) f.shape[d] = x.shape[d];
     scan(f, 1, f.s.size, false);
   });
@@ -96,8 +84,8 @@ struct Select : Chosen {
 void masked_select(const Call& c) {
   visit_words(c[0].dtype, [&](auto zero) {
     using Word = decltype(zero);
-    const Select<Word> f{{c[2].shape[0]},      row_major<2>(c, {0, 1}), c[0].data<Word>(),
-                         c[1].data<uint8_t>(), c[2].data<Word>(),       c[2].strides[0]};
+    const Select<Word> f{{c[2].shape[0]},      row_major_space(c[0], c[1]), c[0].data<Word>(),
+                         c[1].data<uint8_t>(), c[2].data<Word>(),           c[2].strides[0]};
     scan(f, 1, f.s.size, false);
   });
 }
@@ -114,14 +102,17 @@ struct MaskedScatter : Chosen {
   PB_DEVICE State term(int64_t, int64_t k) const { return mask[s.at(1, k)] != 0; }
   PB_DEVICE void put(int64_t line, int64_t k, State number) const {
     const bool chosen = term(line, k) != 0 && number <= most;
-    y[s.at(2, k)] = chosen ? values[(number - 1) * step] : x[s.at(0, k)];
+    const auto places = s.places(k);
+    y[places.at[2]] = chosen ? values[(number - 1) * step] : x[places.at[0]];
   }
 };
 void masked_scatter(const Call& c) {
   visit_words(c[0].dtype, [&](auto zero) {
     using Word = decltype(zero);
-    const MaskedScatter<Word> f{{c[2].shape[0]},   row_major<3>(c, {0, 1, 3}), c[0].data<Word>(), c[1].data<uint8_t>(),
-                                c[2].data<Word>(), c[3].data<Word>(),          c[2].strides[0]};
+    const MaskedScatter<Word> f{{c[2].shape[0]},   row_major_space(c[0], c[1], c[3]),
+                                c[0].data<Word>(), c[1].data<uint8_t>(),
+                                c[2].data<Word>(), c[3].data<Word>(),
+                                c[2].strides[0]};
     scan(f, 1, f.s.size, false);
   });
 }

@@ -243,6 +243,17 @@ WRITE = [
         for dim in (0, 1, 2)
     ],
     case(
+        "index_add[many]",
+        lambda x, i, s: pb.index_add(x, 0, i, s),
+        _repeating(0, 1500),
+        lambda x, i, s: accumulated(x, i, s),
+        lambda dy, x, i, s: (dy, None, dy[i]),
+        scale=lambda x, i, s: accumulated(np.abs(x), i, np.abs(s)),
+        shapes=((3, 5), (700, 2), (4, 40)),
+        bench=((1024, 256),),
+        torch="torch.index_add(a, 0, b, c)",
+    ),
+    case(
         "index_add_[view]",
         _in_place(_add_to_view),
         _repeating(1, 13),
@@ -258,6 +269,16 @@ WRITE = [
         lambda x, i, s: put(x, _key(1, i), s),
         lambda dy, x, i, s: (without(dy, _key(1, i)), None, dy[:, i]),
         torch="torch.index_copy(a, 1, b, c)",
+    ),
+    case(
+        "index_copy[of many]",
+        lambda x, i, s: pb.index_copy(x, 0, i, s),
+        _values(0, 20),
+        lambda x, i, s: put(x, i, s),
+        lambda dy, x, i, s: (without(dy, i), None, dy[i]),
+        shapes=((200, 3), (30, 40), (90, 1)),
+        bench=((1024, 256),),
+        torch="torch.index_copy(a, 0, b, c)",
     ),
     case(
         "index_fill",
@@ -310,6 +331,19 @@ WRITE = [
         scale=lambda x, i, s: accumulated(np.abs(x).ravel(), i, np.abs(s)).reshape(x.shape),
         shapes=[s for s in SHAPES if s[0]],
         torch="a.clone().put_(b, c, accumulate=True)",
+    ),
+    case(
+        "put_[repeating]",  # the last value of a place stays
+        _in_place(lambda y, i, s: y.put_(i, s)),
+        lambda rng, shape: [
+            rng.standard_normal(shape),
+            rng.integers(0, np.prod(shape) // 2, 30) * 2,
+            rng.standard_normal(30),
+        ],
+        lambda x, i, s: put(x.ravel(), i, s).reshape(x.shape),
+        lambda dy, x, i, s: (without(dy.ravel(), i).reshape(x.shape), None, dy.ravel()[i]),
+        shapes=((3, 4), (20, 9)),
+        differences=False,  # a value that did not stay gets a gradient all the same, as in PyTorch
     ),
     case(
         "setitem[tensor]",
