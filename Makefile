@@ -22,7 +22,7 @@ TSAN_SOURCES := $(wildcard tests/native/*_stress.cpp) \
 # ThreadSanitizer needs addresses that randomize less than some kernels do; setarch switches that off where it may.
 FIXED_ADDRESSES = $(shell setarch $$(uname -m) -R true 2>/dev/null && echo setarch $$(uname -m) -R)
 
-.PHONY: train test test-all emulated bench lint format stubs asan tsan peers clean help
+.PHONY: train test test-all emulated bench pictures lint format stubs asan tsan peers clean help
 
 train: $(VENV)/package  ## train on the embedded digits: loss, accuracy, pictures and weights in runs/
 	$(BIN)/pullback train $(ARGS)
@@ -39,6 +39,9 @@ emulated: $(EMULATED)/package $(VENV)/group-test  ## run the cases on the CUDA k
 
 bench: $(VENV)/package  ## measure every kernel, against PyTorch where make peers put it; ARGS="--quick"
 	$(BIN)/pullback bench $(ARGS)
+
+pictures: $(VENV)/package  ## draw the pictures of every example anew, in docs/pictures
+	for name in examples/[a-z]*.py; do $(BIN)/python $$name --out docs/pictures || exit 1; done
 
 lint: $(VENV)/group-lint  ## check format and types; builds nothing
 	$(BIN)/ruff check

@@ -130,8 +130,9 @@ REFUSED = [
     ([[0.0], [1.0], [2.0]], [-1, 0, 1], "labels of"),
     ([[0.0], [math.nan]], [0, 1], r"x expects finite values, got nan at \[1, 0\]"),
     ([[0.0], [1.0]], [0, math.inf], r"y expects finite values, got inf at \[1\]"),
+    ([[0.0], [1.0]], ["no", "yes"], "y expects numbers, got <U3"),
     ([0.0, 1.0], [0, 1], r"x expects \[N, D\] with N, D ≥ 1, got \[2\]"),
-    ([[0.0], [1.0]], [0, 1, 1], r"y expects \[2\], one value for each row of x, got \[3\]"),
+    ([[0.0], [1.0]], [0, 1, 1], r"y expects \[2\], got \[3\]"),
 ]
 
 
@@ -149,7 +150,12 @@ def test_options_are_checked():
         (lambda: classical.logistic_regression(x, y, -1), "l2 expects a finite number ≥ 0, got -1"),
         (lambda: classical.least_squares(x, y, math.nan), "l2 expects"),
         (lambda: classical.oja(x, lr=0), "lr expects a finite number > 0, got 0"),
-        (lambda: classical.hebbian(x, [1.0]), r"y expects \[2\]"),
+        (lambda: classical.hebbian(x, [1.0]), r"hebbian: weight expects \[2\], got \[1\]"),
+        (lambda: classical.update_bound(x, y, [1.0], 0.0), r"weight expects \[2\], got \[1\]"),
+        (lambda: classical.update_bound(x, y, [1.0, 1.0], math.nan), "bias expects finite"),
+        (lambda: classical.roc_curve([0.1, math.inf], [0, 1]), "scores expects finite"),
+        (lambda: classical.logistic_regression(x, y, max_steps=0), "max_steps expects a positive int, got 0"),
+        (lambda: classical.least_squares_descent(x, y, steps=-1), "steps expects an int ≥ 0, got -1"),
         (lambda: classical.conditioning(np.zeros((2, 3))), r"hessian expects \[n, n\], got \[2, 3\]"),
         (lambda: classical.conditioning([[1.0, 2.0], [0.0, 1.0]]), "symmetric"),
         (lambda: classical.conditioning([[1.0, 0.0], [0.0, -1.0]]), "eigenvalues ≥ 0"),

@@ -22,12 +22,18 @@ def as_array(data: Any) -> NDArray[Any]:
     return np.asarray(data.detach().cpu().numpy() if isinstance(data, Tensor) else data)
 
 
+def _as_doubles(op: str, name: str, data: Any) -> NDArray[np.float64]:
+    array = as_array(data)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{op}: {name} expects numbers, got {array.dtype}")
+    return array.astype(np.float64)
+
+
 def as_features(op: str, x: Any) -> Tensor:
     """x as float64 [N, D]; ValueError unless it is that, not empty, and finite."""
-    array = as_array(x)
+    array = _as_doubles(op, "x", x)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"{op}: x expects [N, D] with N, D ≥ 1, got {list(array.shape)}")
-    array = array.astype(np.float64)
     check_finite(op, "x", array)
     return pullback.from_numpy(np.ascontiguousarray(array))
 
@@ -40,18 +46,18 @@ def check_finite(op: str, name: str, array: NDArray[Any]) -> None:
         raise ValueError(f"{op}: {name} expects finite values, got {array[tuple(place)]} at {place}")
 
 
-def as_targets(op: str, y: Any, n: int) -> Tensor:
-    """y as float64 [N]; ValueError unless it is that and finite."""
-    array = as_array(y).astype(np.float64)
+def as_vector(op: str, name: str, data: Any, n: int) -> Tensor:
+    """`data` as float64 [n]; ValueError unless it is that and finite."""
+    array = _as_doubles(op, name, data)
     if array.shape != (n,):
-        raise ValueError(f"{op}: y expects [{n}], one value for each row of x, got {list(array.shape)}")
-    check_finite(op, "y", array)
+        raise ValueError(f"{op}: {name} expects [{n}], got {list(array.shape)}")
+    check_finite(op, name, array)
     return pullback.from_numpy(np.ascontiguousarray(array))
 
 
 def as_signs(op: str, y: Any, n: int) -> Tensor:
     """Labels {0, 1} or {−1, 1} as −1.0 and 1.0, [N]; ValueError for another alphabet and for one class only."""
-    labels = as_targets(op, y, n).numpy()
+    labels = as_vector(op, "y", y, n).numpy()
     found = np.unique(labels)
     if not any(np.isin(found, alphabet).all() for alphabet in ALPHABETS):
         raise ValueError(f"{op}: y expects labels of {{0, 1}} or {{−1, 1}}, got {found[:5].tolist()}")

@@ -32,8 +32,10 @@ def descend(
     """Takes `steps` steps of the optimizer on loss(); returns the losses before each step and after the last.
 
     Ends sooner where no entry of a gradient is larger than `tol`. DivergenceError when the loss is not finite or
-    a million times the first one; it holds the last finite loss.
+    a million times the first one; it holds the last finite loss. ValueError for a negative number of steps.
     """
+    if steps < 0:
+        raise ValueError(f"{op}: steps expects an int ≥ 0, got {steps}")
     losses: list[float] = []
     for step in range(steps + 1):
         optimizer.zero_grad()

@@ -84,9 +84,11 @@ def logistic_regression(x: Any, y: Any, l2: float = 0.0, tol: float = 1e-12, max
     x [N, D], y [N] of {0, 1} or {−1, 1}, λ `l2`; scikit-learn's C is 1/(Nλ). Converged where no entry of g is larger
     than `tol`, or than rounding leaves it. Separable classes have no minimum where λ = 0: at the first hyperplane
     that separates it stops with a `ConvergenceWarning`, as it does at `max_steps`. Seed 000, section 3.
-    ValueError as `perceptron`, and for a negative λ.
+    ValueError as `perceptron`, for a negative λ, a limit below 1.
     """
     _check_penalty("logistic_regression", l2)
+    if max_steps < 1:
+        raise ValueError(f"logistic_regression: max_steps expects a positive int, got {max_steps}")
     features = as_features("logistic_regression", x)
     a = embed(features).numpy()
     signs = as_signs("logistic_regression", y, len(a)).numpy()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import pullback
 from pullback import Tensor
-from pullback.models.classical._data import as_array, as_signs, as_targets
+from pullback.models.classical._data import as_array, as_signs, as_vector
 
 __all__ = ["RocCurve", "accuracy", "confusion_matrix", "roc_curve"]
 
@@ -56,7 +56,7 @@ def roc_curve(scores: Any, labels: Any) -> RocCurve:
     scores [N], labels [N] of {0, 1} or {−1, 1}. ValueError for other shapes, scores that are not finite, one class only.
     """
     n = len(as_array(scores))
-    score = as_targets("roc_curve", scores, n).numpy()
+    score = as_vector("roc_curve", "scores", scores, n).numpy()
     positive = as_signs("roc_curve", labels, n).numpy() > 0
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), n - 1)  # the last of each run of equal scores

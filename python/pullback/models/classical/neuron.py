@@ -10,7 +10,7 @@ import numpy as np
 
 import pullback
 from pullback import Generator, Tensor
-from pullback.models.classical._data import ConvergenceWarning, as_features, as_targets, embed
+from pullback.models.classical._data import ConvergenceWarning, as_features, as_vector, embed
 from pullback.models.classical.descent import DivergenceError, conditioning, descend
 from pullback.nn import functional as F
 from pullback.optim import SGD
@@ -42,7 +42,7 @@ def _system(op: str, x: Any, y: Any, l2: float) -> tuple[Tensor, Tensor]:
     if not (l2 >= 0 and math.isfinite(l2)):
         raise ValueError(f"{op}: l2 expects a finite number ≥ 0, got {l2}")
     features = as_features(op, x)
-    return embed(features), as_targets(op, y, features.shape[0])
+    return embed(features), as_vector(op, "y", y, features.shape[0])
 
 
 def _risk(a: Tensor, y: Tensor, theta: Tensor, l2: float) -> Tensor:
@@ -106,7 +106,7 @@ def _begin(op: str, x: Any, weight: Any, lr: float, generator: Generator | None)
         raise ValueError(f"{op}: lr expects a finite number > 0, got {lr}")
     features = as_features(op, x)
     if weight is not None:
-        return features, as_targets(op, weight, features.shape[1]).clone()
+        return features, as_vector(op, "weight", weight, features.shape[1]).clone()
     drawn = pullback.randn(features.shape[1], dtype=pullback.float64, generator=generator)
     return features, drawn / drawn.norm()
 

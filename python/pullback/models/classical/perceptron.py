@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pullback
 from pullback import Tensor
-from pullback.models.classical._data import ConvergenceWarning, as_features, as_signs, as_targets, embed
+from pullback.models.classical._data import ConvergenceWarning, as_features, as_signs, as_vector, embed
 
 __all__ = ["PerceptronFit", "UpdateBound", "perceptron", "update_bound", "widest_separator"]
 
@@ -90,8 +90,8 @@ def update_bound(x: Any, y: Any, weight: Any, bias: Any) -> UpdateBound:
     ValueError where (w, b) leaves a point on the wrong side, and as `perceptron`.
     """
     signed = _signed("update_bound", x, y)
-    weight = as_targets("update_bound", weight, signed.shape[1] - 1)
-    w = pullback.cat([weight, as_targets("update_bound", [float(bias)], 1)])
+    weight = as_vector("update_bound", "weight", weight, signed.shape[1] - 1)
+    w = pullback.cat([weight, as_vector("update_bound", "bias", [float(bias)], 1)])
     sides = signed @ w
     wrong = int((sides <= 0).sum().item())
     if wrong:

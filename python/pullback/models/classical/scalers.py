@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from pullback.models.classical._data import as_features
 __all__ = ["ConstantFeatureWarning", "MinMaxScaler", "StandardScaler"]
 
 Array = NDArray[np.float64]
+Scaler = TypeVar("Scaler", bound="_Scaler")
 
 
 class ConstantFeatureWarning(UserWarning):
@@ -30,7 +31,7 @@ class _Scaler:
     def _measure(self, x: Array) -> tuple[Array, Array]:
         raise NotImplementedError
 
-    def fit(self, x: Any) -> Any:
+    def fit(self: Scaler, x: Any) -> Scaler:
         """Measure the features of x [N, D]; returns the scaler. A constant feature gets the scale 1, which sends it to 0,
         and a `ConstantFeatureWarning`. ValueError unless x is finite and [N, D]."""
         name = type(self).__name__
@@ -65,8 +66,7 @@ class _Scaler:
 
     def fit_transform(self, x: Any) -> Tensor:
         """`fit`, then `transform`."""
-        scaled: Tensor = self.fit(x).transform(x)
-        return scaled
+        return self.fit(x).transform(x)
 
 
 class MinMaxScaler(_Scaler):
