@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import pullback as pb
+from optim_formulas import adam, adamw, rmsprop, sgd
 from pullback import optim
-from test_optim import adam, adamw, parameters, rmsprop, set_gradients, sgd
+from test_optim import parameters, set_gradients
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop"])
