@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,12 @@ def check_finite(op: str, name: str, array: NDArray[Any]) -> None:
     if len(wrong):
         place = wrong[0].tolist()
         raise ValueError(f"{op}: {name} expects finite values, got {array[tuple(place)]} at {place}")
+
+
+def check_penalty(op: str, l2: float) -> None:
+    """ValueError unless λ is finite and not negative."""
+    if not (l2 >= 0 and math.isfinite(l2)):
+        raise ValueError(f"{op}: l2 expects a finite number ≥ 0, got {l2}")
 
 
 def as_vector(op: str, name: str, data: Any, n: int) -> Tensor:

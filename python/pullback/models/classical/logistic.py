@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import pullback
 from pullback import Generator, Tensor
-from pullback.models.classical._data import ConvergenceWarning, as_features, as_signs, embed
+from pullback.models.classical._data import ConvergenceWarning, as_features, as_signs, check_penalty, embed
 from pullback.models.classical.descent import descend
 from pullback.nn import functional as F
 from pullback.optim import SGD
@@ -62,7 +62,7 @@ def logistic_descent(
     by the tape. x [N, D], y [N] of {0, 1} or {−1, 1}; α `lr`, λ `l2`: the loss has (λ/2)‖w‖² added. Converged where no
     entry of the gradient is larger than `tol`. ValueError as `perceptron`; DivergenceError for too large an α.
     """
-    _check_penalty("logistic_descent", l2)
+    check_penalty("logistic_descent", l2)
     features = as_features("logistic_descent", x)
     signs = as_signs("logistic_descent", y, features.shape[0])
     w = pullback.randn(features.shape[1], dtype=pullback.float64, generator=generator).requires_grad_()
@@ -86,7 +86,7 @@ def logistic_regression(x: Any, y: Any, l2: float = 0.0, tol: float = 1e-12, max
     that separates it stops with a `ConvergenceWarning`, as it does at `max_steps`. Seed 000, section 3.
     ValueError as `perceptron`, for a negative λ, a limit below 1.
     """
-    _check_penalty("logistic_regression", l2)
+    check_penalty("logistic_regression", l2)
     if max_steps < 1:
         raise ValueError(f"logistic_regression: max_steps expects a positive int, got {max_steps}")
     features = as_features("logistic_regression", x)
@@ -107,11 +107,6 @@ def logistic_regression(x: Any, y: Any, l2: float = 0.0, tol: float = 1e-12, max
             theta, loss = _newton_step(a, signs, ridge, theta, g, h, losses[-1])
             losses.append(loss)
     return _stop(theta, losses, f"no minimum after {max_steps} steps, largest gradient {np.abs(g).max():.3g}")
-
-
-def _check_penalty(op: str, l2: float) -> None:
-    if not (l2 >= 0 and math.isfinite(l2)):
-        raise ValueError(f"{op}: l2 expects a finite number ≥ 0, got {l2}")
 
 
 def _risk(a: Array, signs: Array, ridge: Array, theta: Array) -> float:

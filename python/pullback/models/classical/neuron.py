@@ -10,7 +10,7 @@ import numpy as np
 
 import pullback
 from pullback import Generator, Tensor
-from pullback.models.classical._data import ConvergenceWarning, as_features, as_vector, embed
+from pullback.models.classical._data import ConvergenceWarning, as_features, as_vector, check_penalty, embed
 from pullback.models.classical.descent import DivergenceError, conditioning, descend
 from pullback.nn import functional as F
 from pullback.optim import SGD
@@ -39,8 +39,7 @@ class LinearFit(NamedTuple):
 
 def _system(op: str, x: Any, y: Any, l2: float) -> tuple[Tensor, Tensor]:
     """A = (x, 1) [N, D + 1] and y [N]."""
-    if not (l2 >= 0 and math.isfinite(l2)):
-        raise ValueError(f"{op}: l2 expects a finite number ≥ 0, got {l2}")
+    check_penalty(op, l2)
     features = as_features(op, x)
     return embed(features), as_vector(op, "y", y, features.shape[0])
 
@@ -61,14 +60,7 @@ def least_squares(x: Any, y: Any, l2: float = 0.0) -> LinearFit:
     a, target = _system("least_squares", x, y, l2)
     n, columns = a.shape
     damped = np.eye(columns - 1, columns) * math.sqrt(n * l2)  # ‖√(Nλ) w‖² = Nλ ‖w‖²
-    rows, right = (
-        (a.numpy(), target.numpy())
-        if l2 == 0
-        else (
-            np.vstack([a.numpy(), damped]),
-            np.concatenate([target.numpy(), np.zeros(columns - 1)]),
-        )
-    )
+    rows, right = np.vstack([a.numpy(), damped]), np.concatenate([target.numpy(), np.zeros(columns - 1)])
     solution, _, rank, _ = np.linalg.lstsq(rows, right, rcond=None)
     if rank < columns:
         warnings.warn(
