@@ -276,7 +276,7 @@ WRITE = [
         _values(0, 20),
         lambda x, i, s: put(x, i, s),
         lambda dy, x, i, s: (without(dy, i), None, dy[i]),
-        shapes=((200, 3), (30, 40), (90, 1)),
+        shapes=((200, 3), (30, 40), (90, 1), (21, 3)),
         bench=((1024, 256),),
         torch="torch.index_copy(a, 0, b, c)",
     ),
