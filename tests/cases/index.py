@@ -332,19 +332,22 @@ WRITE = [
         shapes=[s for s in SHAPES if s[0]],
         torch="a.clone().put_(b, c, accumulate=True)",
     ),
-    case(
-        "put_[repeating]",  # the last value of a place stays
-        _in_place(lambda y, i, s: y.put_(i, s)),
-        lambda rng, shape: [
-            rng.standard_normal(shape),
-            rng.integers(0, np.prod(shape) // 2, 30) * 2,
-            rng.standard_normal(30),
-        ],
-        lambda x, i, s: put(x.ravel(), i, s).reshape(x.shape),
-        lambda dy, x, i, s: (without(dy.ravel(), i).reshape(x.shape), None, dy.ravel()[i]),
-        shapes=((3, 4), (20, 9)),
-        differences=False,  # a value that did not stay gets a gradient all the same, as in PyTorch
-    ),
+    *[
+        case(
+            f"put_[{count}, repeating]",  # the last value of a place stays
+            _in_place(lambda y, i, s: y.put_(i, s)),
+            lambda rng, shape, count=count: [
+                rng.standard_normal(shape),
+                rng.integers(0, np.prod(shape) // 2, count) * 2,
+                rng.standard_normal(count),
+            ],
+            lambda x, i, s: put(x.ravel(), i, s).reshape(x.shape),
+            lambda dy, x, i, s: (without(dy.ravel(), i).reshape(x.shape), None, dy.ravel()[i]),
+            shapes=shapes,
+            differences=False,  # a value that did not stay gets a gradient all the same, as in PyTorch
+        )
+        for count, shapes in ((30, ((3, 4), (20, 9))), (1500, ((80, 90),)))
+    ],
     case(
         "setitem[tensor]",
         _in_place(_set_item),
