@@ -16,6 +16,8 @@ from _common import BLUE, GREY, INK, ORANGE, main
 import pullback
 from pullback import nn
 from pullback.nn import functional as F
+from pullback.nn.utils import lp_penalty
+from pullback.optim import EarlyStopping
 
 CURES = {  # name: the option of `train`, and its strengths to choose from
     "none": ("width", (64,)),
@@ -74,19 +76,20 @@ def train(
     x, y = data(16 * repeats, seed)
     valid, dense = data(12, seed + 100), pullback.tensor(GRID[:, None], dtype=pullback.float32)
     optimizer = pullback.optim.Adam(model.parameters(), lr=5e-3)
-    best, kept = float("inf"), None
+    stopping = EarlyStopping(model, patience=steps)
+    weights = [layer.weight for layer in model if isinstance(layer, nn.Linear)]
     for step in range(steps):
-        if stop and step % 20 == 0 and (error := rms(model, *valid)) < best:
-            best, kept = error, {k: v.clone() for k, v in model.state_dict().items()}
+        if stop and step % 20 == 0:
+            stopping.step(rms(model, *valid))
         optimizer.zero_grad()
         loss = F.mse_loss(model(x), y)
-        weights = [layer.weight for layer in model if isinstance(layer, nn.Linear)] if l1 or l2 else []
-        for w in weights:  # Loss + λ‖w‖_p^p
-            loss = loss + l1 * w.abs().sum() + l2 * w.square().sum()
+        for p, weight in ((1, l1), (2, l2)):
+            if weight:
+                loss = loss + lp_penalty(weights, p, weight)
         loss.backward()
         optimizer.step()
-    if kept is not None:
-        model.load_state_dict(kept)
+    if stop:
+        stopping.restore()
     model.eval()
     with pullback.no_grad():
         values = model(dense).squeeze(1).numpy().copy()
