@@ -163,3 +163,25 @@ def assert_close(got: Any, want: Any, scale: Any, ulps: float, what: str) -> Non
             f"{what}: {int(wrong.sum())} of {wrong.size} elements off; at {list(i)} got {got[i]!r}, expected "
             f"{want[i]!r}, tolerance {bound[i]:.3g}"
         )
+
+
+class Recorded:
+    """The kernel calls of a `with` block; afterwards `replay()` runs them again, rewritten by every pass."""
+
+    def __enter__(self) -> Recorded:
+        self.calls = _cpu.Recording()
+        self.calls.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.calls.stop()
+
+    def names(self) -> list[str]:
+        return self.calls.names()
+
+    def plan(self, passes: Any = None) -> Any:
+        self.calls.settle()
+        return _cpu.Plan(self.calls, (), [], [name for name, _ in _cpu.PASSES] if passes is None else passes, ())
+
+    def replay(self) -> None:
+        self.plan().run(())

@@ -11,6 +11,7 @@ import weakref
 import numpy as np
 import pytest
 
+from harness import Recorded
 from pullback import _cpu
 
 
@@ -160,15 +161,15 @@ def in_thread(f) -> list[BaseException]:
 def test_a_recording_belongs_to_the_thread_that_started_it() -> None:
     calls = _cpu.Recording()
     calls.start()
-    for use in (calls.start, calls.stop, calls.replay, calls.names):
+    for use in (calls.start, calls.stop, calls.settle):
         assert [type(e) for e in in_thread(use)] == [RuntimeError]
     with pytest.raises(RuntimeError, match="stop"):
-        calls.replay()
+        calls.settle()
     _cpu.exp(ones(3), ones(3))
     assert calls.names() == ["exp"]
     calls.stop()
     calls.stop()
-    assert not in_thread(calls.replay)
+    assert not in_thread(calls.settle)
 
 
 def test_the_thread_that_records_holds_the_recording() -> None:
@@ -183,10 +184,8 @@ def test_the_thread_that_records_holds_the_recording() -> None:
 
 def test_a_replay_raises_what_the_call_raised() -> None:
     a, b, y = ones(4, dtype="int64"), ones(4, dtype="int64"), ones(4, dtype="int64")
-    calls = _cpu.Recording()
-    calls.start()
-    _cpu.floor_divide(a, b, y)
-    calls.stop()
+    with Recorded() as calls:
+        _cpu.floor_divide(a, b, y)
     b[2] = 0
     with pytest.raises(ZeroDivisionError):
         calls.replay()
@@ -217,11 +216,9 @@ def test_threads_call_and_record_at_once() -> None:
     def work(k: int) -> None:
         x, y = np.full(50_000, k, "f4"), np.empty(50_000, "f4")
         for _ in range(30):
-            calls = _cpu.Recording()
-            calls.start()
-            _cpu.square(x, y)
-            _cpu.neg(y, y)
-            calls.stop()
+            with Recorded() as calls:
+                _cpu.square(x, y)
+                _cpu.neg(y, y)
             if calls.names() != ["square", "neg"] or not (y == -k * k).all():
                 failures.append(f"{k}: {calls.names()}")
             y[...] = 0

@@ -11,6 +11,7 @@ import pytest
 import pullback as pb
 from harness import (
     Case,
+    Recorded,
     all_cases,
     assert_close,
     instruction_set,
@@ -190,21 +191,17 @@ def difference(f, inputs, us):
 
 @by_case(CASES)
 def test_threads_and_replay(case: Case) -> None:
-    """1, 2, 3 and 4 threads give the same bits; so does a replay of the recorded kernel calls, forward and backward."""
+    """1, 2, 3 and 4 threads give the same bits; so does a plan of the recorded kernel calls, forward and backward."""
     shape = max(case.shapes, key=lambda s: int(np.prod(s)))
     for dtype in case.dtypes[:1]:
         arrays, _ = make(case, shape, dtype)
         assert_same_bits(case, arrays)
-        recording = _cpu.Recording()
-        recording.start()
-        try:
+        with Recorded() as calls:
             made = forward_and_backward(case, arrays)
-        finally:
-            recording.stop()
         before = bits(*made)
         for a in made:
             a[...] = 0  # their values have to come from the recorded calls
-        recording.replay()
+        calls.replay()
         assert bits(*made) == before, f"{case.name}: something was computed outside of launch"
 
 

@@ -6,20 +6,9 @@ import numpy as np
 import pytest
 
 import pullback as pb
+from harness import Recorded
 from pullback import _cpu, _random, nn, optim
 from pullback.nn import functional as F
-
-
-class Recorded:
-    """The kernel calls of a `with` block."""
-
-    def __enter__(self):
-        self.calls = _cpu.Recording()
-        self.calls.start()
-        return self.calls
-
-    def __exit__(self, *error: object) -> None:
-        self.calls.stop()
 
 
 def snapshot(arrays):
@@ -86,15 +75,16 @@ def test_replay_reads_new_inputs_and_cells() -> None:
     assert calls.names() == ["fill", "add"]
 
 
-def test_recording_keeps_its_arrays_and_is_one_at_a_time() -> None:
+def test_a_plan_has_memory_of_its_own_and_recording_is_one_at_a_time() -> None:
     with Recorded() as calls:
         out = (pb.ones(1000) * 2 + 1).numpy()
         with pytest.raises(RuntimeError, match="recording already"):
             _cpu.Recording().start()
+    plan = calls.plan()
     for _ in range(10):
         pb.zeros(1000)  # would reuse the temporaries' memory, were they free
     out[...] = 0
-    calls.replay()
+    plan.run(())
     assert (out == 3).all()
 
 

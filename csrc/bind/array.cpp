@@ -1,26 +1,21 @@
+#define PULLBACK_IMPORTS_NUMPY
 #include "bind/array.h"
-
-#define NPY_NO_DEPRECATED_API NPY_1_22_API_VERSION
-#define NPY_TARGET_VERSION NPY_1_22_API_VERSION
-#include <numpy/arrayobject.h>
 
 #include <stdexcept>
 
 #include "bind/dtype.h"
+#include "bind/numpy.h"
+#include "bind/recording.h"
 #include "runtime/memory.h"
 
 namespace pullback::bind {
 namespace {
 
-// Owns one block of the caching allocator on behalf of the array whose base it is.
-struct Block {
-  PyObject_HEAD void* data;
-  int64_t bytes;
-};
 PyTypeObject* block_type = nullptr;
 
 void free_block(PyObject* self) {
   auto* block = reinterpret_cast<Block*>(self);
+  if (block->serial) forget_block(block->serial);
   deallocate(block->data, block->bytes);
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
@@ -45,6 +40,33 @@ int make_block_type() {
   block_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   return block_type ? 0 : -1;
 }
+
+bool is_block(PyObject* object) { return object && Py_IS_TYPE(object, block_type); }
+
+PyObject* new_block(int64_t bytes) {
+  void* data = allocate(bytes);
+  if (!data) return PyErr_NoMemory();
+  auto* block = PyObject_New(Block, block_type);
+  if (!block) {
+    deallocate(data, bytes);
+    return nullptr;
+  }
+  block->data = data;
+  block->bytes = bytes;
+  block->serial = 0;
+  auto* made = reinterpret_cast<PyObject*>(block);
+  if (recording()) note_block(made);
+  return made;
+}
+
+PyObject* root_of(PyObject* array) {
+  auto* root = reinterpret_cast<PyArrayObject*>(array);
+  while (PyArray_BASE(root) && PyArray_Check(PyArray_BASE(root)))
+    root = reinterpret_cast<PyArrayObject*>(PyArray_BASE(root));
+  return reinterpret_cast<PyObject*>(root);
+}
+
+PyObject* base_of(PyObject* array) { return PyArray_BASE(reinterpret_cast<PyArrayObject*>(array)); }
 
 bool read_array(PyObject* object, const char* kernel, const Param& param, Operand& operand) {
   if (!PyArray_Check(object))
@@ -72,9 +94,7 @@ bool read_array(PyObject* object, const char* kernel, const Param& param, Operan
     operand.strides[d] = stride / size;
   }
   if (!PyArray_ISALIGNED(array)) return refuse(PyExc_ValueError, kernel, param, "aligned elements", object);
-  PyArrayObject* root = array;
-  while (PyArray_BASE(root) && PyArray_Check(PyArray_BASE(root)))
-    root = reinterpret_cast<PyArrayObject*>(PyArray_BASE(root));
+  auto* root = reinterpret_cast<PyArrayObject*>(root_of(object));
   operand.buffer = PyArray_BYTES(root);
   operand.offset = PyArray_BYTES(array) - operand.buffer;
   return true;
@@ -108,27 +128,20 @@ PyObject* empty(PyObject*, PyObject* const* args, Py_ssize_t count) {
       return nullptr;
     }
   }
-  void* data = allocate(bytes);
-  if (!data) {
+  PyObject* block = new_block(bytes);
+  if (!block) {
     Py_DECREF(descr);
     return PyErr_Format(PyExc_MemoryError, "empty: out of memory for %lld bytes (shape %R)",
                         static_cast<long long>(bytes), args[0]);
   }
-  auto* block = PyObject_New(Block, block_type);
-  if (!block) {
-    deallocate(data, bytes);
-    Py_DECREF(descr);
-    return nullptr;
-  }
-  block->data = data;
-  block->bytes = bytes;
-  PyObject* array = PyArray_NewFromDescr(&PyArray_Type, descr, static_cast<int>(ndim), shape, nullptr, data,
-                                         NPY_ARRAY_CARRAY, nullptr);  // takes over descr
+  PyObject* array =
+      PyArray_NewFromDescr(&PyArray_Type, descr, static_cast<int>(ndim), shape, nullptr,
+                           reinterpret_cast<Block*>(block)->data, NPY_ARRAY_CARRAY, nullptr);  // takes over descr
   if (!array) {
     Py_DECREF(block);
     return nullptr;
   }
-  PyArray_SetBaseObject(reinterpret_cast<PyArrayObject*>(array), reinterpret_cast<PyObject*>(block));
+  PyArray_SetBaseObject(reinterpret_cast<PyArrayObject*>(array), block);
   return array;
 }
 

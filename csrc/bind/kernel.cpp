@@ -206,18 +206,23 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
   try {
     Arguments a;
     if (!a.reserve(self, ordered) || !a.read(self, ordered)) return nullptr;
-    if (!keep_for_recording(ordered, self->params)) return nullptr;
+    Step step;
+    const bool noted = recording();
+    if (noted && !read_step(*self->kernel->signature, ordered, step)) return nullptr;
     const bool release = runs_without_gil && a.elements() > kElementsWithoutGil;
     Held held;
     if (release && !held.hold(ordered, self->params)) return nullptr;
-    PyThreadState* released = release ? PyEval_SaveThread() : nullptr;
-    struct Restore {
-      PyThreadState* state;
-      ~Restore() {
-        if (state) PyEval_RestoreThread(state);
-      }
-    } restore{released};
-    launch(*self->kernel, a.operands, a.first, a.params, a.scalars, a.scalar_count);
+    {
+      PyThreadState* released = release ? PyEval_SaveThread() : nullptr;
+      struct Restore {
+        PyThreadState* state;
+        ~Restore() {
+          if (state) PyEval_RestoreThread(state);
+        }
+      } restore{released};
+      launch(*self->kernel, a.operands, a.first, a.scalars);
+    }
+    if (noted) note_step(*self->kernel, a.operands, a.first, a.params, a.scalars, a.scalar_count, std::move(step));
   } catch (...) {
     return raise_current();
   }

@@ -14,7 +14,4 @@ PyObject* launch_counts();               // {name: launches}
 struct PythonError {};      // thrown through kernels where Python has an exception set already
 PyObject* raise_current();  // the C++ exception being handled as a Python one of its kind; returns nullptr
 
-// Recording: the calls of this thread, with the arrays that they touch kept alive.
-int make_recording_type(PyObject* module, const char* name);
-
 }  // namespace pullback::bind

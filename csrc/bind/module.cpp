@@ -6,6 +6,7 @@
 
 #include "bind/array.h"
 #include "bind/kernel.h"
+#include "bind/plan.h"
 #include "bind/recording.h"
 #if defined(PULLBACK_HAS_EMULATED)
 #include "common/emulate.h"
@@ -101,9 +102,11 @@ PYBIND11_MODULE(_cpu, m) {
   }
   check(make_block_type());
   check(make_kernel_type("pullback._cpu.Kernel"));
-  check(make_recording_type(m.ptr(), "pullback._cpu.Recording"));
+  check(make_recording_type(m.ptr()));
+  check(make_plan_type(m.ptr()));
   check(add_kernels(m.ptr()));
   m.attr("empty") = steal(PyCFunction_New(&empty_method, nullptr));
+  m.def("recording", recording, "Whether this thread's kernel calls are being recorded.");
   m.def("signatures", [] { return steal(signatures()); }, "Every kernel's contract: (name, formula, parameters).");
   m.def("launch_counts", [] { return steal(launch_counts()); }, "How often each kernel was launched.");
   m.def("isa", [] { return isa_name(current_isa()); }, "The instruction set in use.");

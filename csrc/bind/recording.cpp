@@ -1,135 +1,342 @@
 #include "bind/recording.h"
 
-#include <structmember.h>
-
+#include <cstring>
 #include <new>
-#include <vector>
 
-#include "bind/kernel.h"
-#include "runtime/launch.h"
+#include "bind/array.h"
+#include "bind/numpy.h"
 
 namespace pullback::bind {
 namespace {
 
-struct RecordingObject {
-  PyObject_HEAD Recording* calls;
-  PyObject* kept;  // the arguments of every call
-  bool recording;  // some thread writes to `calls`
-  int replays;     // that read them now
-};
-
 // The recording that this thread writes to, which start() takes a reference to and stop() gives back.
 thread_local RecordingObject* active = nullptr;
+
+// Blocks made during recordings that are still alive. Blocks come and go under the GIL.
+std::unordered_map<uint64_t, PyObject*> alive;
+uint64_t last_serial = 0;
 
 PyObject* refuse(const char* message) {
   PyErr_SetString(PyExc_RuntimeError, message);
   return nullptr;
 }
 
+RecordingState& state_of(PyObject* object) { return *reinterpret_cast<RecordingObject*>(object)->state; }
+
+// --- memory ----------------------------------------------------------------------------------------------------------
+
+// Bytes of memory that is one piece; −1 where an array leaves gaps.
+int64_t bytes_of(PyObject* root) {
+  if (is_block(base_of(root))) return reinterpret_cast<Block*>(base_of(root))->bytes;
+  return PyArray_ISONESEGMENT(as_array(root)) ? PyArray_NBYTES(as_array(root)) : -1;
+}
+
+// The number of the buffer that an array lies in; −1 with a Python error set.
+int32_t buffer_of(RecordingState& r, PyObject* array) {
+  PyObject* root = root_of(array);
+  const int32_t made = made_buffer_of(r, array);
+  if (made >= 0) return made;
+  char* address = PyArray_BYTES(as_array(root));
+  const auto [at, is_new] = r.given.try_emplace(address, static_cast<int32_t>(r.trace.buffers.size()));
+  if (!is_new) return at->second;
+  const auto name = r.named.find(address);
+  Buffer& b = r.trace.buffers.emplace_back();
+  b.address = address;
+  b.bytes = bytes_of(root);
+  if (name != r.named.end()) b.name = name->second;
+  return PyList_Append(r.held, root) < 0 ? -1 : at->second;
+}
+
+// Memory of ours that is read before a kernel wrote to it was filled by the host: its content is kept, and constant.
+void note_read(Buffer& b) {
+  if (b.kind != Buffer::Kind::made || b.written) return;
+  b.kind = Buffer::Kind::filled;
+  b.content.assign(b.address, b.address + b.bytes);
+}
+
+bool is_zero(PyObject* number) {
+  return (PyFloat_Check(number) && PyFloat_AS_DOUBLE(number) == 0) ||
+         (PyLong_Check(number) && !PyObject_IsTrue(number));
+}
+
+// The role that an operand has in this call: what is multiplied by 0 is not read.
+Role role_in(const Signature& signature, const Param& param, PyObject* const* arguments) {
+  for (int i = 0; param.factor && signature.params[i].name; ++i)
+    if (!std::strcmp(signature.params[i].name, param.factor) && is_zero(arguments[i])) return Role::out;
+  return param.role;
+}
+
+// --- lines -----------------------------------------------------------------------------------------------------------
+
+// The innermost line of the program that is not this package's own.
+int32_t current_line(RecordingState& r) {
+  PyFrameObject* frame = PyEval_GetFrame();
+  Py_XINCREF(frame);
+  int32_t line = -1;
+  while (frame && line < 0) {
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    const char* file = PyUnicode_AsUTF8(code->co_filename);
+    if (file && std::string_view(file).substr(0, r.package.size()) != r.package) {
+      const int number = PyFrame_GetLineNumber(frame);
+      const auto [at, is_new] =
+          r.lines.try_emplace({reinterpret_cast<PyObject*>(code), number}, static_cast<int32_t>(r.trace.lines.size()));
+      if (is_new) r.trace.lines.push_back(std::string(file) + ":" + std::to_string(number));
+      line = at->second;
+    }
+    Py_DECREF(code);
+    PyFrameObject* back = PyFrame_GetBack(frame);
+    Py_DECREF(frame);
+    frame = back;
+  }
+  Py_XDECREF(frame);
+  PyErr_Clear();
+  return line;
+}
+
+// --- the type --------------------------------------------------------------------------------------------------------
+
 PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
   auto* self = reinterpret_cast<RecordingObject*>(type->tp_alloc(type, 0));
   if (!self) return nullptr;
-  self->calls = new (std::nothrow) Recording;
-  self->kept = PyList_New(0);
-  if (self->calls && self->kept) return reinterpret_cast<PyObject*>(self);
+  self->state = new (std::nothrow) RecordingState;
+  if (self->state && (self->state->held = PyList_New(0))) return reinterpret_cast<PyObject*>(self);
   Py_DECREF(self);
   return PyErr_NoMemory();
 }
 
 void free_recording(PyObject* object) {
   auto* self = reinterpret_cast<RecordingObject*>(object);
-  delete self->calls;
-  Py_XDECREF(self->kept);
+  if (self->state) {
+    Py_XDECREF(self->state->held);
+    for (const Result& result : self->state->results) Py_DECREF(result.descr);
+  }
+  delete self->state;
   PyTypeObject* type = Py_TYPE(object);
   type->tp_free(object);
   Py_DECREF(type);
 }
 
-PyObject* start(PyObject* object, PyObject*) {
-  auto* self = reinterpret_cast<RecordingObject*>(object);
+// start(named=(), package=""): arrays whose memory may be another in every call; the folder of sources that are not
+// the user's.
+PyObject* start(PyObject* object, PyObject* arguments) {
+  PyObject* named = nullptr;
+  const char* package = "";
+  if (!PyArg_ParseTuple(arguments, "|O!s:start", &PyList_Type, &named, &package)) return nullptr;
+  RecordingState& r = state_of(object);
   if (active) return refuse("start: this thread is recording already");
-  if (self->recording || self->replays) return refuse("start: another thread records into it, or replays it");
+  if (r.running || !r.trace.steps.empty()) return refuse("start: this recording has been used");
+  r.package = package;
+  for (Py_ssize_t i = 0; named && i < PyList_GET_SIZE(named); ++i) {
+    PyObject* array = PyList_GET_ITEM(named, i);
+    if (!PyArray_Check(array)) return refuse("start: named expects arrays");
+    r.named.emplace(PyArray_BYTES(as_array(root_of(array))), static_cast<int32_t>(i));
+  }
   Py_INCREF(object);
-  active = self;
-  self->recording = true;
-  begin_recording(self->calls);
+  active = reinterpret_cast<RecordingObject*>(object);
+  r.running = true;
   Py_RETURN_NONE;
 }
 
 PyObject* stop(PyObject* object, PyObject*) {
-  auto* self = reinterpret_cast<RecordingObject*>(object);
-  if (!self->recording) Py_RETURN_NONE;
-  if (active != self) return refuse("stop: another thread records into it");
-  begin_recording(nullptr);
-  self->recording = false;
+  RecordingState& r = state_of(object);
+  if (!r.running) Py_RETURN_NONE;
+  if (!active || active != reinterpret_cast<RecordingObject*>(object))
+    return refuse("stop: another thread records into it");
+  r.running = false;
   active = nullptr;
   Py_DECREF(object);
   Py_RETURN_NONE;
 }
 
-PyObject* replay_calls(PyObject* object, PyObject*) {
-  auto* self = reinterpret_cast<RecordingObject*>(object);
-  if (self->recording) return refuse("replay: it is being recorded; stop() first");
-  struct Replay {
-    RecordingObject* self;
-    PyThreadState* released;
-    explicit Replay(RecordingObject* s) : self(s) {
-      ++self->replays;
-      released = runs_without_gil ? PyEval_SaveThread() : nullptr;
-    }
-    ~Replay() {
-      if (released) PyEval_RestoreThread(released);
-      --self->replays;
-    }
-  };
-  try {
-    const Replay under_way(self);
-    replay(*self->calls);
-  } catch (...) {
-    return raise_current();
-  }
+// pause(): here control goes back to the caller when the step runs again.
+PyObject* pause(PyObject* object, PyObject*) {
+  RecordingState& r = state_of(object);
+  if (!r.running) return refuse("pause: nothing is being recorded");
+  Step step;
+  step.line = current_line(r);
+  r.trace.steps.push_back(std::move(step));
   Py_RETURN_NONE;
 }
 
-PyObject* names(PyObject* object, PyObject*) {
-  auto* self = reinterpret_cast<RecordingObject*>(object);
-  if (self->recording && active != self) return refuse("names: another thread records into it");
+PyObject* add_result(PyObject* object, PyObject* array) {
+  RecordingState& r = state_of(object);
+  if (!PyArray_Check(array)) return refuse("add_result: expected an array");
+  if (r.settled) return refuse("add_result: the recording is settled");
+  const int32_t buffer = made_buffer_of(r, array);
+  if (buffer < 0) Py_RETURN_FALSE;
+  note_read(r.trace.buffers[buffer]);
+  const int64_t offset = PyArray_BYTES(as_array(array)) - r.trace.buffers[buffer].address;
+  Result result{buffer, offset, Py_NewRef(reinterpret_cast<PyObject*>(PyArray_DESCR(as_array(array)))), {}, {}};
+  for (int d = 0; d < PyArray_NDIM(as_array(array)); ++d) {
+    result.shape.push_back(PyArray_DIM(as_array(array), d));
+    result.strides.push_back(PyArray_STRIDE(as_array(array), d));
+  }
+  r.results.push_back(result);
+  Py_RETURN_TRUE;
+}
+
+// settle(): what is still held now was kept by the step. Called once the results have been let go of.
+PyObject* settle(PyObject* object, PyObject*) {
+  RecordingState& r = state_of(object);
+  if (r.running) return refuse("settle: it is being recorded; stop() first");
+  if (r.settled) Py_RETURN_NONE;
+  for (const Result& result : r.results)
+    if (r.trace.buffers[result.buffer].kind == Buffer::Kind::made)
+      r.trace.buffers[result.buffer].kind = Buffer::Kind::result;
+  for (const auto& [serial, buffer] : r.made) {
+    const auto block = alive.find(serial);
+    if (block == alive.end()) continue;
+    if (r.trace.buffers[buffer].kind == Buffer::Kind::filled && !r.trace.buffers[buffer].written) continue;
+    r.trace.buffers[buffer].kind = Buffer::Kind::kept;
+    if (PyList_Append(r.held, block->second) < 0) return nullptr;
+  }
+  r.settled = true;
+  Py_RETURN_NONE;
+}
+
+PyObject* line_of(const Trace& trace, int32_t line) {
+  if (line < 0) Py_RETURN_NONE;
+  return PyUnicode_FromString(trace.lines[line].c_str());
+}
+
+// differs(before): None, or (why, line).
+PyObject* differs(PyObject* object, PyObject* other) {
+  if (!Py_IS_TYPE(other, Py_TYPE(object))) return refuse("differs: expected a Recording");
+  const RecordingState& now = state_of(object);
+  const auto found = difference(state_of(other).trace, now.trace);
+  if (!found) Py_RETURN_NONE;
+  return Py_BuildValue("(sN)", found->what.c_str(), line_of(now.trace, found->line));
+}
+
+// The names of the named buffers that `wanted` chooses.
+template <class F>
+PyObject* names_of(const Trace& trace, F&& wanted) {
   PyObject* list = PyList_New(0);
-  for (const Record& r : *self->calls) {
-    PyObject* name = PyUnicode_FromString(r.kernel->signature->name);
+  for (size_t b = 0; list && b < trace.buffers.size(); ++b) {
+    if (trace.buffers[b].name < 0 || !wanted(static_cast<int32_t>(b))) continue;
+    PyObject* name = PyLong_FromLong(trace.buffers[b].name);
+    if (!name || PyList_Append(list, name) < 0) Py_CLEAR(list);
+    Py_XDECREF(name);
+  }
+  return list;
+}
+
+PyObject* used_names(PyObject* object, PyObject*) {
+  return names_of(state_of(object).trace, [](int32_t) { return true; });
+}
+
+PyObject* written_names(PyObject* object, PyObject*) {
+  const Trace& trace = state_of(object).trace;
+  return names_of(trace, [&](int32_t b) { return is_written(trace, b); });
+}
+
+PyObject* names(PyObject* object, PyObject*) {
+  RecordingState& r = state_of(object);
+  PyObject* list = PyList_New(0);
+  for (const Step& s : r.trace.steps) {
+    PyObject* name = PyUnicode_FromString(s.kernel ? s.kernel->signature->name : "pause");
     PyList_Append(list, name);
     Py_DECREF(name);
   }
   return list;
 }
 
+PyTypeObject* recording_type = nullptr;
+
 }  // namespace
 
-bool keep_for_recording(PyObject* const* arguments, int count) {
-  if (!active) return true;
-  for (int i = 0; i < count; ++i) {
-    // A list may change after the call: what it holds now is what counts.
-    PyObject* kept = PyList_Check(arguments[i]) ? PyList_AsTuple(arguments[i]) : Py_NewRef(arguments[i]);
-    const bool failed = !kept || PyList_Append(active->kept, kept) < 0;
-    Py_XDECREF(kept);
-    if (failed) return false;
+// The number of the buffer that an array lies in, if it was made during the recording; else −1.
+int32_t made_buffer_of(const RecordingState& r, PyObject* array) {
+  PyObject* base = base_of(root_of(array));
+  if (!is_block(base)) return -1;
+  const auto found = r.made.find(reinterpret_cast<Block*>(base)->serial);
+  return found == r.made.end() ? -1 : found->second;
+}
+
+RecordingState* recording_of(PyObject* object) {
+  if (Py_IS_TYPE(object, recording_type) && state_of(object).settled) return &state_of(object);
+  PyErr_SetString(PyExc_TypeError, "Plan: expected a settled Recording");
+  return nullptr;
+}
+
+bool recording() { return active != nullptr; }
+
+void note_block(PyObject* object) {
+  auto* block = reinterpret_cast<Block*>(object);
+  RecordingState& r = *active->state;
+  block->serial = ++last_serial;
+  alive.emplace(block->serial, object);
+  r.made.emplace(block->serial, static_cast<int32_t>(r.trace.buffers.size()));
+  Buffer& b = r.trace.buffers.emplace_back();
+  b.kind = Buffer::Kind::made;
+  b.address = static_cast<char*>(block->data);
+  b.bytes = block->bytes;
+}
+
+void forget_block(uint64_t serial) { alive.erase(serial); }
+
+bool read_step(const Signature& signature, PyObject* const* arguments, Step& step) {
+  RecordingState& r = *active->state;
+  std::vector<int32_t> cells;
+  const auto add = [&](PyObject* array, std::vector<int32_t>& to, Role role = Role::in) {
+    to.push_back(buffer_of(r, array));
+    if (to.back() >= 0 && role != Role::out) note_read(r.trace.buffers[to.back()]);
+    return to.back() >= 0;
+  };
+  for (int i = 0; signature.params[i].name; ++i) {
+    const Param& param = signature.params[i];
+    if (param.kind != ParamKind::operand) {
+      if (!PyArray_Check(arguments[i]))
+        cells.push_back(-1);
+      else if (!add(arguments[i], cells))
+        return false;
+    } else if (param.list) {
+      for (Py_ssize_t k = 0; k < PyList_GET_SIZE(arguments[i]); ++k)
+        if (!add(PyList_GET_ITEM(arguments[i], k), step.buffers, param.role)) return false;
+    } else if (arguments[i] != Py_None || !param.optional) {
+      const Role role = role_in(signature, param, arguments);
+      if (!add(arguments[i], step.buffers, role)) return false;
+      if (role != param.role) step.unread.push_back(static_cast<int32_t>(step.buffers.size()) - 1);
+    }
   }
+  step.buffers.insert(step.buffers.end(), cells.begin(), cells.end());
+  step.line = current_line(r);
   return true;
 }
 
-int make_recording_type(PyObject* module, const char* name) {
-  static PyMethodDef methods[] = {{"start", start, METH_NOARGS, "Record this thread's kernel calls from here on."},
-                                  {"stop", stop, METH_NOARGS, "Stop recording."},
-                                  {"replay", replay_calls, METH_NOARGS, "Run the recorded calls again, in order."},
-                                  {"names", names, METH_NOARGS, "The kernels called, in order."},
-                                  {nullptr, nullptr, 0, nullptr}};
+void note_step(Kernel& kernel, const Operand* operands, const int32_t* first, int params, const Scalar* scalars,
+               int scalar_count, Step&& step) {
+  if (!active) return;
+  step.kernel = &kernel;
+  step.operands.assign(operands, operands + first[params]);
+  for (int32_t i : step.unread) step.operands[i].role = Role::out;
+  step.first.assign(first, first + params + 1);
+  step.scalars.assign(scalars, scalars + scalar_count);
+  Trace& trace = active->state->trace;
+  for (size_t i = 0; i < step.operands.size(); ++i)
+    if (step.writes(i)) trace.buffers[step.buffers[i]].written = true;
+  trace.steps.push_back(std::move(step));
+}
+
+int make_recording_type(PyObject* module) {
+  static PyMethodDef methods[] = {
+      {"start", start, METH_VARARGS, "start(named=[], package=''): record this thread's kernel calls from here on."},
+      {"stop", stop, METH_NOARGS, "Stop recording."},
+      {"pause", pause, METH_NOARGS, "Here control goes back to the caller when the step runs again."},
+      {"add_result", add_result, METH_O, "An array that the step hands to its caller; whether the step made it."},
+      {"settle", settle, METH_NOARGS, "What is still held now was kept by the step."},
+      {"differs", differs, METH_O, "None, or (why, line) where it is not the same step as the other recording."},
+      {"used_names", used_names, METH_NOARGS, "Which of the named arrays are touched."},
+      {"written_names", written_names, METH_NOARGS, "Which of them are written to."},
+      {"names", names, METH_NOARGS, "The kernels called, in order."},
+      {nullptr, nullptr, 0, nullptr}};
   static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(make)},
                                 {Py_tp_dealloc, reinterpret_cast<void*>(free_recording)},
                                 {Py_tp_methods, methods},
                                 {0, nullptr}};
-  static PyType_Spec spec = {name, sizeof(RecordingObject), 0, Py_TPFLAGS_DEFAULT, slots};
-  PyObject* type = PyType_FromSpec(&spec);
-  return type ? PyModule_AddObject(module, "Recording", type) : -1;
+  static PyType_Spec spec = {"pullback._cpu.Recording", sizeof(RecordingObject), 0, Py_TPFLAGS_DEFAULT, slots};
+  recording_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return recording_type ? PyModule_AddObjectRef(module, "Recording", reinterpret_cast<PyObject*>(recording_type)) : -1;
 }
 
 }  // namespace pullback::bind

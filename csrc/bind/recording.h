@@ -1,10 +1,52 @@
-// Recording: the kernel calls of one thread, with the arrays that they touch kept alive, and their naive replay.
+// Recording: the kernel calls of one thread, and where the memory that they touch comes from.
 #pragma once
 #include <Python.h>
 
+#include <cstdint>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "plan/plan.h"
+
 namespace pullback::bind {
 
-// False with a Python error set; no effect where nothing is being recorded.
-bool keep_for_recording(PyObject* const* arguments, int count);
+// An array that a recorded step hands to its caller.
+struct Result {
+  int32_t buffer;
+  int64_t offset;
+  PyObject* descr;
+  std::vector<int64_t> shape, strides;  // strides in bytes
+};
+
+struct RecordingObject {
+  PyObject_HEAD struct RecordingState* state;
+};
+
+struct RecordingState {
+  Trace trace;
+  std::vector<Result> results;
+  PyObject* held;                                  // list: what owns given memory, and kept blocks once settled
+  std::string package;                             // sources below this folder are not the user's
+  std::unordered_map<uint64_t, int32_t> made;      // buffers by the serial number of their block
+  std::unordered_map<const char*, int32_t> given;  // by address
+  std::unordered_map<const char*, int32_t> named;
+  std::map<std::pair<PyObject*, int>, int32_t> lines;
+  bool running = false, settled = false;
+};
+
+int make_recording_type(PyObject* module);
+int32_t made_buffer_of(const RecordingState& recording, PyObject* array);
+RecordingState* recording_of(PyObject* object);  // nullptr with TypeError set, where it is none or not settled
+
+// What the bindings tell the recording of this thread.
+bool recording();
+void note_block(PyObject* block);
+void forget_block(uint64_t serial);
+// The step that a call is, ready to be noted once it ran; false with a Python error set.
+bool read_step(const Signature& signature, PyObject* const* arguments, Step& step);
+void note_step(Kernel& kernel, const Operand* operands, const int32_t* first, int params, const Scalar* scalars,
+               int scalar_count, Step&& step);
 
 }  // namespace pullback::bind

@@ -21,8 +21,8 @@ inline constexpr Signature matmul_signatures[] = {
      // to c's. Where beta is 0, c is not read. c may not overlap the others.
      "c_mn = f(alpha Σ_k a_mk b_kn + beta c_mn + bias_mn), f = none, relu, sigmoid, tanh, gelu, gelu_tanh, "
      "silu (0 … 6)",
-     {in("a", kFloat), in("b", kFloat), inout("c", kFloat), optional(in("bias", kFloat)), real("alpha"), real("beta"),
-      integer("activation")}},
+     {in("a", kFloat), in("b", kFloat), times(inout("c", kFloat), "beta"), optional(in("bias", kFloat)), real("alpha"),
+      real("beta"), integer("activation")}},
 };
 
 }  // namespace pullback

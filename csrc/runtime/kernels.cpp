@@ -8,13 +8,13 @@ namespace pullback {
 namespace {
 
 template <int n>
-void append(std::vector<Kernel>& table, const Signature (&signatures)[n]) {
-  for (const Signature& s : signatures) table.push_back({&s});
+void append(std::vector<Kernel>& table, const char* family, const Signature (&signatures)[n]) {
+  for (const Signature& s : signatures) table.push_back({&s, family});
 }
 
 std::vector<Kernel> contracts() {
   std::vector<Kernel> table;
-#define FAMILY(stem) append(table, stem##_signatures);
+#define FAMILY(stem) append(table, #stem, stem##_signatures);
 #include "families.def"
 #undef FAMILY
   return table;

@@ -8,7 +8,8 @@ namespace pullback {
 
 struct Kernel {
   const Signature* signature = nullptr;
-  Entry entry = nullptr;  // of the instruction set in use; none where the contract has no kernel here
+  const char* family = nullptr;  // the stem of its files
+  Entry entry = nullptr;         // of the instruction set in use; none where the contract has no kernel here
   int64_t launches = 0;
 };
 

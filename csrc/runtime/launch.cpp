@@ -3,8 +3,6 @@
 namespace pullback {
 namespace {
 
-thread_local Recording* recording_into = nullptr;
-
 const char* operand_name(const Signature& s, int64_t number) {
   for (const Param& p : s.params)
     if (p.name && p.kind == ParamKind::operand && number-- == 0) return p.name;
@@ -34,22 +32,9 @@ std::string describe(const Kernel& kernel, const Error& e) {
   }
 }
 
-void launch(Kernel& kernel, const Operand* operands, const int32_t* first, int params, const Scalar* scalars,
-            int scalar_count) {
+void launch(Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars) {
   __atomic_fetch_add(&kernel.launches, 1, __ATOMIC_RELAXED);
   run(kernel, operands, first, scalars);
-  if (recording_into)
-    recording_into->push_back({&kernel,
-                               {operands, operands + first[params]},
-                               {first, first + params + 1},
-                               {scalars, scalars + scalar_count}});
 }
-
-void replay(const Recording& recording) {
-  for (const Record& r : recording) run(*r.kernel, r.operands.data(), r.first.data(), r.scalars.data());
-}
-
-void begin_recording(Recording* into) { recording_into = into; }
-Recording* active_recording() { return recording_into; }
 
 }  // namespace pullback

@@ -2,7 +2,6 @@
 #pragma once
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "runtime/kernels.h"
 
@@ -14,20 +13,7 @@ struct KernelError : std::runtime_error {
   KernelError(ErrorCode c, const std::string& message) : std::runtime_error(message), code(c) {}
 };
 
-// A call with storage of its own, so that it can be run again.
-struct Record {
-  const Kernel* kernel;
-  std::vector<Operand> operands;
-  std::vector<int32_t> first;
-  std::vector<Scalar> scalars;
-};
-
-// The calls of one thread between begin_recording() and end_recording(), in order.
-using Recording = std::vector<Record>;
-
-void launch(Kernel& kernel, const Operand* operands, const int32_t* first, int params, const Scalar* scalars,
-            int scalar_count);
-void replay(const Recording& recording);
+void launch(Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars);
 
 // What the two halves do in their own way: running a kernel, which throws KernelError, and whether others may have the
 // GIL meanwhile.
@@ -35,8 +21,5 @@ void run(const Kernel& kernel, const Operand* operands, const int32_t* first, co
 extern const bool runs_without_gil;
 
 std::string describe(const Kernel& kernel, const Error& e);  // the exception's words
-
-void begin_recording(Recording* into);  // this thread's calls are recorded as well as run; nullptr ends it
-Recording* active_recording();
 
 }  // namespace pullback

@@ -34,6 +34,7 @@ struct Param {
   Types types{0, 0};
   bool optional = false;
   bool list = false;
+  const char* factor = nullptr;  // of an inout operand: the scalar that it is not read for, where that is 0
 };
 
 struct Signature {
@@ -45,8 +46,11 @@ struct Signature {
 constexpr Param in(const char* name, Types t) { return {name, ParamKind::operand, Role::in, t}; }
 constexpr Param out(const char* name, Types t) { return {name, ParamKind::operand, Role::out, t}; }
 constexpr Param inout(const char* name, Types t) { return {name, ParamKind::operand, Role::inout, t}; }
-constexpr Param optional(Param p) { return {p.name, p.kind, p.role, p.types, true, p.list}; }
-constexpr Param list(Param p) { return {p.name, p.kind, p.role, p.types, p.optional, true}; }
+constexpr Param optional(Param p) { return {p.name, p.kind, p.role, p.types, true, p.list, p.factor}; }
+constexpr Param list(Param p) { return {p.name, p.kind, p.role, p.types, p.optional, true, p.factor}; }
+constexpr Param times(Param p, const char* factor) {
+  return {p.name, p.kind, p.role, p.types, p.optional, p.list, factor};
+}
 constexpr Param real(const char* name) { return {name, ParamKind::real}; }
 constexpr Param integer(const char* name) { return {name, ParamKind::integer}; }
 constexpr Param flag(const char* name) { return {name, ParamKind::flag}; }

@@ -6,6 +6,7 @@
 #include "tape/op.h"
 #include "tape/tensor.h"
 #include "tape/walk.h"
+#include "tape/watch.h"
 
 namespace pullback::tape {
 namespace {
@@ -47,6 +48,10 @@ PyMethodDef functions[] = {
     record_method,
     walk_method,
     pull_linear_method,
+    watch_method,
+    presence_method,
+    restore_method,
+    layout_method,
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef module_definition = {PyModuleDef_HEAD_INIT,

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "tape/arrays.h"
+#include "tape/watch.h"
 
 namespace pullback::tape {
 
@@ -113,7 +114,7 @@ PyObject* version_of(TensorObject* t) {
     t->version = PyList_New(1);
     if (t->version) PyList_SET_ITEM(t->version, 0, PyLong_FromLong(0));
   }
-  return t->version;
+  return t->version && note_version(t->version) ? t->version : nullptr;
 }
 
 long long count_of(PyObject* version) { return PyLong_AsLongLong(PyList_GET_ITEM(version, 0)); }

@@ -8,6 +8,7 @@
 
 #include "tape/arrays.h"
 #include "tape/node.h"
+#include "tape/watch.h"
 
 namespace pullback::tape {
 namespace {
@@ -221,6 +222,7 @@ PyObject* Walk::leaf_gradients() const {
 bool Walk::accumulate() {
   for (Leaf& leaf : leaves_) {
     TensorObject* t = as_tensor(leaf.tensor.get());
+    if (!note_leaf(leaf.tensor.get())) return false;
     const bool keep = !create_graph && !given(t->grad) && !given(t->hooks) && exclusive(leaf.gradient.get());
     Ref gradient = create_graph ? Ref::to(leaf.gradient.get()) : wrap(leaf.gradient.get());
     if (!gradient) return false;

@@ -7,7 +7,6 @@
 #include "bind/gpu.h"
 #include "bind/kernel.h"
 #include "bind/read.h"
-#include "bind/recording.h"
 #include "bind/run.h"
 #include "common/cublaslt.h"
 #if defined(PULLBACK_EMULATED_KERNELS)
@@ -82,11 +81,10 @@ void set_thread_order(const std::string& order, uint64_t seed) {
 }
 #endif
 
-void define(nb::module_& m, const char* kernel_type, const char* recording_type) {
+void define(nb::module_& m, const char* kernel_type) {
   bind::import_numpy();
   fill_table();
   check(bind::make_kernel_type(kernel_type));
-  check(bind::make_recording_type(m.ptr(), recording_type));
   check(bind::add_kernels(m.ptr()));
   m.def(
       "signatures", [] { return steal(bind::signatures()); }, "Every kernel's contract: (name, formula, parameters).");
@@ -124,9 +122,7 @@ void define(nb::module_& m, const char* kernel_type, const char* recording_type)
 }  // namespace pullback::cuda
 
 #if defined(PULLBACK_EMULATED_KERNELS)
-NB_MODULE(_cuda_emulated, m) {
-  pullback::cuda::define(m, "pullback._cuda_emulated.Kernel", "pullback._cuda_emulated.Recording");
-}
+NB_MODULE(_cuda_emulated, m) { pullback::cuda::define(m, "pullback._cuda_emulated.Kernel"); }
 #else
-NB_MODULE(_cuda, m) { pullback::cuda::define(m, "pullback._cuda.Kernel", "pullback._cuda.Recording"); }
+NB_MODULE(_cuda, m) { pullback::cuda::define(m, "pullback._cuda.Kernel"); }
 #endif

@@ -39,9 +39,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pullback import autograd, datasets, func, io, linalg, models, nn, optim, utils
+    from pullback._capture import capture as capture, compile as compile
+    from pullback._session import CaptureError as CaptureError
     from pullback.autograd.gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
     from pullback.io.checkpoint import load as load, save as save
 else:
+    _HOMES = {
+        "CaptureError": "_session",
+        "capture": "_capture",
+        "compile": "_capture",
+        "gradcheck": "autograd",
+        "gradgradcheck": "autograd",
+        "load": "io",
+        "save": "io",
+    }
 
     def __getattr__(name):
         """Packages above the ops are imported when they are first used, which keeps `import pullback` short."""
@@ -49,7 +60,7 @@ else:
 
         if name in ("autograd", "datasets", "func", "io", "linalg", "models", "nn", "optim", "utils"):
             return importlib.import_module(f"pullback.{name}")
-        home = {"gradcheck": "autograd", "gradgradcheck": "autograd", "load": "io", "save": "io"}.get(name)
+        home = _HOMES.get(name)
         if home is not None:
             return getattr(importlib.import_module(f"pullback.{home}"), name)
         raise AttributeError(f"module 'pullback' has no attribute {name!r}")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from pullback import _core, _dtype, _tape
+from pullback import _core, _dtype, _session, _tape
 from pullback._backend import as_device, cpu, device
 from pullback._core import TensorBase
 from pullback._dtype import dtype
@@ -45,6 +45,7 @@ class RemovableHandle:
         """Remove the hook; a second time has no effect."""
         if self._hook in self._hooks:
             self._hooks.remove(self._hook)
+            _session.rebound()
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -111,6 +112,8 @@ class Tensor(TensorBase, Methods):
             raise RuntimeError(f"requires_grad_: expected a floating-point tensor, got dtype {self.dtype}")
         if self._node is not None and not requires_grad:
             raise RuntimeError("requires_grad_: only leaf tensors can be switched off; use detach()")
+        if type(self) is not Tensor and self._requires_grad is not bool(requires_grad):
+            _session.toggled(self)  # a parameter is frozen, or no longer
         self._requires_grad = bool(requires_grad)
         return self
 
@@ -142,6 +145,7 @@ class Tensor(TensorBase, Methods):
     def data(self, other: Tensor) -> None:
         if not isinstance(other, Tensor):
             raise TypeError(f"data: expected a Tensor, got {type(other).__name__}")
+        _session.rebound()
         self._array = other._array
         self.dtype = other.dtype
         self.device = other.device
@@ -185,6 +189,7 @@ class Tensor(TensorBase, Methods):
         if self._node is None:
             self._hooks = self._hooks or []
             hooks = self._hooks
+            _session.rebound()
         else:
             self._node.hooks = self._node.hooks or {}
             hooks = self._node.hooks.setdefault(self._output, [])
@@ -231,6 +236,7 @@ class Tensor(TensorBase, Methods):
             raise RuntimeError("numpy: the tensor requires grad; use detach().numpy()")
         if not force and self.device is not cpu:
             raise TypeError(f"numpy: expected a tensor on the CPU, got one on {self.device}; use cpu().numpy()")
+        _session.host_read("numpy()")
         return self._host()
 
     def _host(self) -> Any:
@@ -249,12 +255,14 @@ class Tensor(TensorBase, Methods):
 
     def item(self) -> Any:
         """The only element as a Python number; RuntimeError where there is not exactly one."""
+        _session.host_read("item()")
         if self._array.size != 1:
             raise RuntimeError(f"item: expected one element, got shape {list(self.shape)}")
         return self.device.to_host(self._array).item()
 
     def tolist(self) -> Any:
         """Nested Python lists of the elements."""
+        _session.host_read("tolist()")
         return self._host().tolist()
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pullback import _tape
+from pullback._session import rebound
 from pullback._tensor import RemovableHandle, Tensor
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Hooks:
     def add(hooks: list[Hook], hook: Hook, prepend: bool) -> RemovableHandle:
         """Register a hook, last or first; the handle takes it away again."""
         hooks.insert(0 if prepend else len(hooks), hook)
+        rebound()
         return RemovableHandle(hooks, hook)
 
 

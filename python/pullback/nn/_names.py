@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+from pullback._session import rebound, toggled
 from pullback._tensor import Tensor
 from pullback.nn.parameter import Buffer, Parameter
 
@@ -51,13 +52,18 @@ class Names:
         elif name in self._parameters:
             _expect(value is None, self, name, "a Parameter or None", value)
             self._parameters[name] = None
+            rebound()
         elif name in self._modules:
             _expect(value is None, self, name, "a Module or None", value)
             self._modules[name] = None
+            rebound()
         elif name in self._buffers:
             _expect(value is None or isinstance(value, Tensor), self, name, "a Tensor or None", value)
             self._buffers[name] = value
+            rebound()
         else:
+            if name == "training" and state.get("training", value) is not value:
+                toggled(self)
             object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -65,6 +71,7 @@ class Names:
             if name in group:
                 self._non_persistent_buffers_set.discard(name)
                 del group[name]
+                rebound()
                 return
         object.__delattr__(self, name)
 
@@ -99,6 +106,7 @@ class Names:
         if param is not None and param.grad_fn is not None:
             raise ValueError(f"register_parameter: {name!r} expects a leaf tensor, got the result of an op")
         self._parameters[name] = param
+        rebound()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is not a parameter, such as a running mean; in `state_dict()` only if `persistent`."""
@@ -106,6 +114,7 @@ class Names:
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"register_buffer: {name!r} expects a Tensor or None, got {type(tensor).__name__}")
         self._buffers[name] = tensor
+        rebound()
         (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
@@ -114,6 +123,7 @@ class Names:
         if module is not None and not isinstance(module, Names):
             raise TypeError(f"register_module: {name!r} expects a Module or None, got {type(module).__name__}")
         self._modules[name] = module
+        rebound()
 
     add_module = register_module
 

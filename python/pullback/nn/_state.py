@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pullback import _tape
+from pullback._session import rebound
 from pullback._tensor import Tensor
 from pullback.nn._hooks import notify
 from pullback.nn.parameter import Parameter
@@ -141,6 +142,7 @@ def load_own(
 
 def _take(module: Module, name: str, value: Tensor) -> None:
     """The tensor itself becomes the module's parameter or buffer."""
+    rebound()
     before = module._parameters.get(name)
     if before is None:
         module._buffers[name] = value

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from pullback._session import rebound
 from pullback._tensor import Tensor
 from pullback.nn.activation import ReLU, Sigmoid, Tanh
 from pullback.nn.functional import linear_relu, linear_sigmoid, linear_tanh
@@ -33,6 +34,7 @@ class _Modules(Module):
 
     def _refill(self, modules: Iterable[Module | None]) -> None:
         self._modules = {}  # through __setattr__: a plain attribute
+        rebound()
         for i, module in enumerate(modules):
             self.register_module(str(i), module)
 
@@ -180,6 +182,7 @@ class ModuleDict(Module):
 
     def __delitem__(self, key: str) -> None:
         del self._modules[key]
+        rebound()
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -193,9 +196,11 @@ class ModuleDict(Module):
     def clear(self) -> None:
         """Remove everything."""
         self._modules.clear()
+        rebound()
 
     def pop(self, key: str) -> Any:
         """Remove a module and return it."""
+        rebound()
         return self._modules.pop(key)
 
     def keys(self) -> Iterable[str]:

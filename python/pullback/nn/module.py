@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pullback import _dtype
 from pullback._backend import device as Device
+from pullback._session import rebound
 from pullback._tensor import RemovableHandle, Tensor
 from pullback.nn import _hooks, _state
 from pullback.nn._hooks import Hook, Hooks
@@ -132,6 +133,7 @@ class Module(Names):
         for name, buffer in self._buffers.items():
             if buffer is not None:
                 self._buffers[name] = fn(buffer)
+        rebound()
         return self
 
     def to(self: _M, *args: Any, **kwargs: Any) -> _M:

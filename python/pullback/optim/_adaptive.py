@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback._tensor import Tensor
-from pullback.optim.optimizer import Group, Optimizer, check_option, gradients, new_step, number, zeros_as
+from pullback.optim.optimizer import Group, Optimizer, check_option, gradients, new_step, option, zeros_as
 
 
 class Adaptive(Optimizer):
@@ -16,11 +16,11 @@ class Adaptive(Optimizer):
     _flags: tuple[str, ...] = ("maximize",)
 
     def _check_options(self, group: Group) -> None:
-        for option in self._scalars:
-            if option == "betas":
+        for name in self._scalars:
+            if name == "betas":
                 check_betas(self._name, group["betas"])
             else:
-                check_option(self._name, option, group[option])
+                check_option(self._name, name, group[name])
 
     def _new_state(self, p: Tensor, group: Group) -> dict[str, Any]:
         return {"step": new_step(p), **{name: zeros_as(p) for name in self._moments}}
@@ -34,8 +34,9 @@ class Adaptive(Optimizer):
             states.append(state)
         on = params[0].device
         scalars: list[Any] = []
-        for option in self._scalars:
-            scalars += [number(value, on) for value in (group[option] if option == "betas" else [group[option]])]
+        for name in self._scalars:
+            entries = range(len(group[name])) if name == "betas" else (None,)
+            scalars += [option(group, name, on, entry) for entry in entries]
         getattr(on.kernels, self._name.lower())(
             [p._array for p in params],
             gradients(params),

@@ -13,7 +13,7 @@ from pullback.optim.optimizer import (
     check_option,
     gradients,
     new_step,
-    number,
+    option,
     zeros_as,
 )
 
@@ -66,8 +66,8 @@ class Adam(Optimizer):
         )
 
     def _check_options(self, group: Group) -> None:
-        for option in ("lr", "eps", "weight_decay"):
-            check_option(self._name, option, group[option])
+        for name in ("lr", "eps", "weight_decay"):
+            check_option(self._name, name, group[name])
         check_betas(self._name, group["betas"])
 
     def _state_of(self, p: Tensor, amsgrad: bool) -> dict[str, Any]:
@@ -83,7 +83,6 @@ class Adam(Optimizer):
     def _update(self, group: Group, params: list[Tensor]) -> None:
         amsgrad = bool(group["amsgrad"])
         states = [self._state_of(p, amsgrad) for p in params]
-        beta1, beta2 = group["betas"]
         on = params[0].device
         on.kernels.adam(
             [p._array for p in params],
@@ -92,11 +91,11 @@ class Adam(Optimizer):
             [s["exp_avg_sq"]._array for s in states],
             [s["max_exp_avg_sq"]._array for s in states] if amsgrad else [],
             [s["step"]._array for s in states],
-            number(group["lr"], on),
-            number(beta1, on),
-            number(beta2, on),
-            number(group["eps"], on),
-            number(group["weight_decay"], on),
+            option(group, "lr", on),
+            option(group, "betas", on, 0),
+            option(group, "betas", on, 1),
+            option(group, "eps", on),
+            option(group, "weight_decay", on),
             bool(group["decoupled_weight_decay"]),
             amsgrad,
             bool(group["maximize"]),

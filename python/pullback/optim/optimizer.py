@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from pullback import _tape
-from pullback._backend import device
+from pullback import _session, _tape
+from pullback._backend import cpu, device
 from pullback._dtype import dtype as DType, float32
 from pullback._tensor import RemovableHandle, Tensor
 
@@ -74,6 +74,7 @@ class Optimizer:
                 raise ValueError(f"{self._name}: a parameter group does not say its {option}")
         self._check_options(group)
         self.param_groups.append(group)
+        _session.rebound()
 
     def _check_parameters(self, params: list[Any]) -> None:
         for p in params:
@@ -147,11 +148,13 @@ class Optimizer:
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` before every step."""
         self._hooks[0].append(hook)
+        _session.rebound()
         return RemovableHandle(self._hooks[0], hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` after every step."""
         self._hooks[1].append(hook)
+        _session.rebound()
         return RemovableHandle(self._hooks[1], hook)
 
     # --- state ----------------------------------------------------------------------------------------------------
@@ -188,6 +191,7 @@ class Optimizer:
                 state[own[number]] = {k: self._fit(k, v, own[number]) for k, v in value.items()}
             else:
                 state[number] = deepcopy(value)
+        _session.rebound()
         self.state = state
         self.param_groups = [
             {**self.defaults, **deepcopy({k: v for k, v in theirs.items() if k != "params"}), "params": group["params"]}
@@ -250,10 +254,16 @@ def check_flags(op: str, differentiable: bool, foreach: bool | None = None, fuse
         raise RuntimeError(f"{op}: expected one of foreach and fused, got both")
 
 
-def number(value: Any, on: device) -> Any:
-    """An option as the kernel takes it: a Python float, or the one element of a tensor, read when the kernel runs (now,
-    where the tensor lives on another device than the parameters)."""
-    return value._array if isinstance(value, Tensor) and value.device is on else float(value)
+def option(group: Group, name: str, on: device, index: int | None = None) -> Any:
+    """`group[name]`, or its entry `index`, as the kernel takes it: a Python float; or the one element of a tensor, read
+    when the kernel runs (now, where the tensor lives on another device); or, in a step that is being captured, a cell
+    that holds what the group says whenever the step runs."""
+    value = group[name] if index is None else group[name][index]
+    if isinstance(value, Tensor) and value.device is on:
+        return value._array
+    if _session.here.session is not None and on is cpu:
+        return _session.here.session.cell(group, name, index)
+    return float(value)
 
 
 def zeros_as(p: Tensor) -> Tensor:

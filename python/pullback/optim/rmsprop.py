@@ -12,7 +12,7 @@ from pullback.optim.optimizer import (
     check_option,
     gradients,
     new_step,
-    number,
+    option,
     zeros_as,
 )
 
@@ -64,8 +64,8 @@ class RMSprop(Optimizer):
         )
 
     def _check_options(self, group: Group) -> None:
-        for option in ("lr", "momentum", "alpha", "eps", "weight_decay"):
-            check_option("RMSprop", option, group[option])
+        for name in ("lr", "momentum", "alpha", "eps", "weight_decay"):
+            check_option("RMSprop", name, group[name])
 
     def _state_of(self, p: Tensor, group: Group) -> dict[str, Any]:
         state = self.state[p]
@@ -88,11 +88,11 @@ class RMSprop(Optimizer):
             [s["grad_avg"]._array for s in states] if group["centered"] else [],
             [s["momentum_buffer"]._array for s in states] if group["momentum"] > 0 else [],
             [s["step"]._array for s in states],
-            number(group["lr"], on),
-            number(group["alpha"], on),
-            number(group["eps"], on),
-            number(group["weight_decay"], on),
-            number(group["momentum"], on),
+            option(group, "lr", on),
+            option(group, "alpha", on),
+            option(group, "eps", on),
+            option(group, "weight_decay", on),
+            option(group, "momentum", on),
             bool(group["centered"]),
             bool(group["maximize"]),
             bool(group["eps_inside_sqrt"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback._tensor import Tensor
-from pullback.optim.optimizer import Group, Optimizer, check_flags, check_option, gradients, number
+from pullback.optim.optimizer import Group, Optimizer, check_flags, check_option, gradients, option
 
 
 class SGD(Optimizer):
@@ -54,8 +54,8 @@ class SGD(Optimizer):
         )
 
     def _check_options(self, group: Group) -> None:
-        for option in ("lr", "momentum", "weight_decay"):
-            check_option("SGD", option, group[option])
+        for name in ("lr", "momentum", "weight_decay"):
+            check_option("SGD", name, group[name])
         check_option("SGD", "dampening", group["dampening"], low=-float("inf"))
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
@@ -82,10 +82,10 @@ class SGD(Optimizer):
             [p._array for p in params],
             gradients(params),
             [b._array for b in buffers],
-            number(group["lr"], on),
-            number(group["momentum"], on),
-            number(group["dampening"], on),
-            number(group["weight_decay"], on),
+            option(group, "lr", on),
+            option(group, "momentum", on),
+            option(group, "dampening", on),
+            option(group, "weight_decay", on),
             bool(group["nesterov"]),
             bool(group["maximize"]),
             first,

@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any
 
 from pullback import _tape
+from pullback._session import on_host
 from pullback._tensor import Tensor
 from pullback.optim.optimizer import Optimizer
 
@@ -68,6 +69,7 @@ class LRScheduler:
         """The rates that were set last."""
         return self._last_lr
 
+    @on_host
     def step(self, epoch: int | None = None) -> None:
         """Go on to the next epoch (to `epoch`, in PyTorch's old manner, with a warning) and set the rates."""
         self._step_count += 1

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from pullback._session import on_host
 from pullback.optim.lr_scheduler.base import LRScheduler, check_optimizer, present_rates, set_rate
 from pullback.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from pullback.optim.optimizer import Optimizer
@@ -77,6 +78,7 @@ class SequentialLR(_Several):
         first._initial_step()
         self._last_lr = first.get_last_lr()
 
+    @on_host
     def step(self, epoch: int | None = None) -> None:
         """Go on to the next epoch; there is no going to a given one."""
         if epoch is not None:
@@ -106,6 +108,7 @@ class ChainedScheduler(_Several):
         self.last_epoch += 1
         self._last_lr = present_rates(self.optimizer)
 
+    @on_host
     def step(self, epoch: int | None = None) -> None:
         """Go on to the next epoch; there is no going to a given one."""
         if epoch is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pullback._session import on_host
 from pullback.optim.lr_scheduler.base import LRScheduler, present_rates
 from pullback.optim.optimizer import Optimizer
 
@@ -61,6 +62,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
 
+    @on_host
     def step(self, epoch: float | None = None) -> None:
         """Go on to the next epoch, or to `epoch`."""
         self._step_count += 1

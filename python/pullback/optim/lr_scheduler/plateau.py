@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pullback._session import on_host
 from pullback.optim.lr_scheduler.base import LRScheduler, check_optimizer, one_for_each_group, present_rates, set_rate
 from pullback.optim.optimizer import Optimizer
 
@@ -68,6 +69,7 @@ class ReduceLROnPlateau(LRScheduler):
         """Whether epochs are not counted, after a reduction."""
         return self.cooldown_counter > 0
 
+    @on_host
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take note of this epoch's metric, a number or a tensor of one element."""
         value = float(metrics)

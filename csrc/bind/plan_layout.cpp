@@ -1,0 +1,99 @@
+#include <algorithm>
+#include <cstring>
+
+#include "bind/array.h"
+#include "bind/numpy.h"
+#include "bind/plan.h"
+
+namespace pullback::bind {
+namespace {
+
+// passes: a sequence of names.
+bool rewrite(Trace& trace, PyObject* names) {
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(names); ++i) {
+    const char* name = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(names, i));
+    if (!name) return false;
+    const auto found =
+        std::find_if(passes().begin(), passes().end(), [&](const Pass& pass) { return !std::strcmp(pass.name, name); });
+    if (found == passes().end()) {
+      PyErr_Format(PyExc_ValueError, "Plan: there is no pass '%s'", name);
+      return false;
+    }
+    found->run(trace);
+  }
+  return true;
+}
+
+// Memory of the plan's own with what the host had filled it with.
+char* fill(PlanState& plan, const Buffer& buffer) {
+  PyObject* block = new_block(buffer.bytes);
+  const bool failed = !block || PyList_Append(plan.held, block) < 0;
+  char* address = failed ? nullptr : static_cast<char*>(reinterpret_cast<Block*>(block)->data);
+  if (address) std::memcpy(address, buffer.content.data(), buffer.content.size());
+  Py_XDECREF(block);
+  return address;
+}
+
+// Gradients that nobody else holds move into the plan's own memory, where others may lie before they are written.
+void take_gradients(PlanState& plan, const RecordingState& from, PyObject* arrays) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); ++i) {
+    PyObject* array = PyTuple_GET_ITEM(arrays, i);
+    const int32_t b = PyArray_Check(array) ? made_buffer_of(from, array) : -1;
+    plan.gradients.push_back(-1);
+    if (b < 0 || plan.trace.buffers[b].kind != Buffer::Kind::kept || root_of(array) != array) continue;
+    constexpr Py_ssize_t ours = 2;  // the array's own, and the one in `held`
+    if (!PyArray_IS_C_CONTIGUOUS(as_array(array)) || Py_REFCNT(base_of(array)) != ours) continue;
+    plan.gradients.back() = b;
+    plan.trace.buffers[b].placed = true;
+  }
+}
+
+// What the plan has to keep alive: all that the recording held, but for the gradients that move.
+bool take_held(PlanState& plan, RecordingState& from) {
+  plan.held = PyList_New(0);
+  for (Py_ssize_t i = 0; plan.held && i < PyList_GET_SIZE(from.held); ++i) {
+    PyObject* object = PyList_GET_ITEM(from.held, i);
+    bool moves = false;
+    for (int32_t b : plan.gradients)
+      moves = moves ||
+              (b >= 0 && is_block(object) && reinterpret_cast<Block*>(object)->data == from.trace.buffers[b].address);
+    if (!moves && PyList_Append(plan.held, object) < 0) return false;
+  }
+  return plan.held && PyList_SetSlice(from.held, 0, PyList_GET_SIZE(from.held), nullptr) == 0;
+}
+
+bool place_all(PlanState& plan, const std::vector<Buffer>& from) {
+  plan.uses = uses(plan.trace);
+  plan.arena_bytes = place(plan.trace);
+  plan.arena = new_block(plan.arena_bytes);
+  if (!plan.arena || PyList_Append(plan.held, plan.arena) < 0) return false;
+  char* base = static_cast<char*>(reinterpret_cast<Block*>(plan.arena)->data);
+  for (size_t b = 0; b < plan.trace.buffers.size(); ++b) {
+    Buffer& buffer = plan.trace.buffers[b];
+    const bool is_used = !plan.uses[b].operands.empty() || !plan.uses[b].cells.empty();
+    if (buffer.kind == Buffer::Kind::filled) {
+      buffer.address = fill(plan, buffer);
+      if (!buffer.address) return false;
+    } else if (buffer.placed) {
+      char* before = from[b].address;
+      buffer.address = base + reinterpret_cast<intptr_t>(buffer.address);
+      std::memcpy(buffer.address, before, static_cast<size_t>(buffer.bytes));
+    } else if (buffer.kind == Buffer::Kind::made && is_used) {
+      buffer.address = base + reinterpret_cast<intptr_t>(buffer.address);
+    } else {
+      continue;
+    }
+    plan.uses[b].move(buffer.address);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool lay_out(PlanState& plan, RecordingState& from, PyObject* passes, PyObject* gradients) {
+  const std::vector<Buffer> before = from.trace.buffers;
+  take_gradients(plan, from, gradients);
+  return take_held(plan, from) && rewrite(plan.trace, passes) && place_all(plan, before);
+}
+
+}  // namespace pullback::bind

@@ -1,0 +1,185 @@
+"""A step that is being recorded, one that was, and the plan made of it: the Python around csrc/plan/."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from pullback import _core
+from pullback._backend import cpu
+from pullback._session import CaptureError, here, marks
+from pullback._tensor import Tensor
+from pullback._trees import unflatten
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+PASSES: tuple[str, ...] = tuple(name for name, _ in cpu.kernels.PASSES)
+
+
+def _users_line() -> str:
+    """The innermost line of the program that is not this package's own, as "file:line"."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def at(line: str | None) -> str:
+    return f" ({line})" if line else ""
+
+
+class Session:
+    """One recording under way: what ops and optimizers meet in `_session.here`."""
+
+    def __init__(self, cells: Cells, strict: bool) -> None:
+        self.recording = cpu.kernels.Recording()
+        self.leaves: list[Tensor] = []
+        self.versions: dict[int, Any] = {}
+        self.hosts: list[Callable[[], Any]] = []
+        self.generation = marks.generation
+        self.problem: str | None = None
+        self._cells = cells
+        self._strict = strict
+
+    def refuse(self, why: str) -> None:
+        """Raise, or remember for a caller that falls back to ordinary calls."""
+        self.problem = self.problem or f"capture: {why}{at(_users_line())}"
+        if self._strict:
+            raise CaptureError(self.problem)
+
+    def host(self, function: Callable[[], Any]) -> Any:
+        self.recording.pause()
+        self.hosts.append(function)
+        here.session = None
+        try:
+            return function()
+        finally:
+            here.session = self
+
+    def cell(self, group: dict[str, Any], name: str, index: int | None) -> Any:
+        return self._cells.of(group, name, index)
+
+    def run(self, function: Callable[..., Any], args: Any, kwargs: Any, named: list[Any]) -> Any:
+        """Call the function, and note what it launches."""
+        here.session = self
+        _core.watch(self.leaves, self.versions)
+        self.recording.start(named, _PACKAGE)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.recording.stop()
+            _core.watch(None, None)
+            here.session = None
+
+    def changed(self) -> list[Any]:
+        """The counters of what was changed in place and is still there."""
+        found = []
+        for counter, before in self.versions.values():
+            if counter[0] != before and sys.getrefcount(counter) > 3:
+                found.append(counter)
+        return found
+
+
+class Cells:
+    """Options of optimizers, in memory that a plan reads: a float64 without dimensions each."""
+
+    def __init__(self) -> None:
+        self._all: dict[tuple[int, str, int | None], tuple[dict[str, Any], Any]] = {}
+        self._last: dict[tuple[int, str, int | None], Any] = {}
+
+    def of(self, group: dict[str, Any], name: str, index: int | None) -> Any:
+        key = (id(group), name, index)
+        if key not in self._all:
+            self._all[key] = (group, np.zeros((), np.float64))
+        self.refresh()
+        return self._all[key][1]
+
+    def refresh(self) -> None:
+        """Let every cell hold what its group says now."""
+        last = self._last
+        for key, (group, cell) in self._all.items():
+            _, name, index = key
+            value = group[name] if index is None else group[name][index]
+            if value != last.get(key):
+                cell[()] = value
+                last[key] = value
+
+
+class Recorded:
+    """A recording at rest: its trace, and how its results are put together."""
+
+    def __init__(
+        self, session: Session, named: list[Any], leaves: list[Tensor], before: list[Any], spec: Any, sources: list[Any]
+    ) -> None:
+        self.recording = session.recording
+        self.recording.settle()
+        self.hosts = session.hosts
+        self.versions = session.changed()
+        self.spec, self.sources = spec, sources
+        fixed = len(named) - len(before)
+        used = [i - fixed for i in self.recording.used_names() if i >= fixed]
+        self.read = [(leaves[i], named[fixed + i]) for i in used]  # gradients from before, and where they lie
+        exchanged = [leaf for leaf, g in zip(leaves, [*before, *[None] * len(leaves)]) if leaf.grad is not g]
+        self.leaves = exchanged
+        self.gradients = [leaf.grad for leaf in exchanged]
+
+
+class Plan:
+    """A recorded step that runs natively, and what Python has to put right around it."""
+
+    def __init__(self, recorded: Recorded, fixed: tuple[Any, ...], cells: Cells, passes: Iterable[str]) -> None:
+        self.recorded = recorded
+        gradients = recorded.gradients
+        movable = tuple([None if g is None or sys.getrefcount(g) > 4 else g._array for g in gradients])
+        self.native = cpu.kernels.Plan(recorded.recording, fixed, recorded.versions, tuple(passes), movable)
+        for i, array in enumerate(self.native.gradients(movable)):
+            if array is not None:
+                gradients[i] = Tensor._wrap(array)
+        _core.restore(recorded.leaves, gradients)
+        self.cells = cells
+        self.fixed = fixed
+        self._single = recorded.sources == ["result"] and recorded.spec is Tensor
+
+    def fits(self) -> bool:
+        """Whether the gradients that it reads lie where they lay."""
+        return all(leaf.grad is not None and leaf.grad._array is array for leaf, array in self.recorded.read)
+
+    def run(self, tensors: list[Any], arrays: tuple[Any, ...]) -> Any:
+        recorded = self.recorded
+        self.cells.refresh()
+        if recorded.hosts:
+            results = self._run_with_pauses(arrays)
+        else:
+            results = self.native.run(arrays)
+        _core.restore(recorded.leaves, recorded.gradients)
+        if self._single:
+            return Tensor._wrap(results[0])
+        return self.results(tensors, results)
+
+    def _run_with_pauses(self, arrays: tuple[Any, ...]) -> Any:
+        paused = self.native.begin(arrays)
+        for function in self.recorded.hosts:
+            assert paused
+            _core.restore(self.recorded.leaves, self.recorded.gradients)
+            function()
+            self.cells.refresh()
+            paused = self.native.resume()
+        return self.native.finish()
+
+    def results(self, tensors: list[Any], arrays: Any) -> Any:
+        """The value that the function returned, of this run."""
+        leaves: list[Any] = []
+        made = iter(arrays)
+        for source in self.recorded.sources:
+            if source == "result":
+                leaves.append(Tensor._wrap(next(made)))
+            elif isinstance(source, int):
+                leaves.append(tensors[source])
+            else:
+                kind, value = source
+                leaves.append(value.clone() if kind == "view" else value)
+        return unflatten(self.recorded.spec, leaves)

@@ -1,0 +1,162 @@
+"""Passes leave every bit as it was, and do what they are for; a captured step can be looked at."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import pullback as pb
+from captured import Trained, batches
+from pullback import nn, optim
+from pullback.nn import functional as F
+
+
+def plans(function, *args, without=()):
+    step = pb.capture(function, without=without)
+    results = [step(*args) for _ in range(4)]
+    return step, results[0], results[-1]
+
+
+def calls(step):
+    return step.stats()["plans"][0]["calls"]
+
+
+def test_dead_calls_are_dropped() -> None:
+    def f(x):
+        pb.exp(x).sum()
+        return x + 1
+
+    step, _, _ = plans(f, pb.ones(4))
+    assert calls(step) == 1
+    step, _, _ = plans(f, pb.ones(4), without=("dead",))
+    assert calls(step) == 3
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "gelu", "silu"])
+def test_epilogues_are_folded_to_the_bit(activation: str) -> None:
+    pb.manual_seed(0)
+    for m, k, n in ((1, 5, 3), (7, 33, 19), (64, 100, 65)):
+        x, w, b = pb.randn(m, k), pb.randn(k, n), pb.randn(n)
+        function = getattr(F, activation)
+
+        def f(x, w, b, function=function):
+            return function(x @ w + b)
+
+        step, eager, replayed = plans(f, x, w, b)
+        assert calls(step) == 1
+        assert np.array_equal(eager.numpy(), replayed.numpy())
+
+
+def test_epilogues_stay_apart_where_the_sums_are_read_again() -> None:
+    x, w, b = pb.randn(4, 5), pb.randn(5, 6), pb.randn(6)
+
+    def f(x, w, b):
+        s = x @ w
+        y = F.relu(s + b)
+        return y, s.sum(), (x @ w).relu_().exp_()
+
+    step, eager, replayed = plans(f, x, w, b)
+    for a, c in zip(eager, replayed, strict=True):
+        assert np.array_equal(a.numpy(), c.numpy())
+
+
+@pytest.mark.parametrize("shape", [(70001,), (300, 257), (3, 40000), (2000, 7, 5)])
+def test_elementwise_calls_run_in_tiles_to_the_bit(shape: tuple[int, ...]) -> None:
+    pb.manual_seed(0)
+    x, y = pb.randn(*shape), pb.randn(*shape)
+    row, one = pb.randn(shape[-1]), pb.randn(())
+
+    def f(x, y, row, one):
+        a = (x * y + row).tanh() * one
+        b = pb.where(a > 0, a, y * 0.5).exp_()
+        a += b
+        return a.sqrt_().clamp_(0.1, 2.0), b, (x > y).float() + row
+
+    step, eager, replayed = plans(f, x, y, row, one)
+    plain, _, apart = plans(f, x, y, row, one, without=("tile",))
+    assert calls(step) <= 2 < calls(plain)
+    for p, q, r in zip(eager, replayed, apart, strict=True):
+        assert p.numpy().tobytes() == q.numpy().tobytes() == r.numpy().tobytes()
+    assert step.stats()["plans"][0]["memory"]["made"] < plain.stats()["plans"][0]["memory"]["made"]
+
+
+def test_tiles_do_not_mix_up_views() -> None:
+    """What is read shifted, transposed or as a number must be complete before: such calls are not taken together."""
+    x = pb.randn(300, 300)
+
+    def f(x):
+        a = x * 2
+        b = a.T + 1
+        c = a[1:] + a[:-1]
+        d = b * a[0, 0]
+        return b + x, c * 2, d
+
+    step, eager, replayed = plans(f, x)
+    for p, q in zip(eager, replayed, strict=True):
+        assert np.array_equal(p.numpy(), q.numpy())
+
+
+def test_memory_of_a_step_is_no_more_than_an_ordinary_one_s() -> None:
+    model = nn.Sequential(*[m for _ in range(6) for m in (nn.Linear(256, 256), nn.GELU())])
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    def f(x):
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = pb.randn(512, 256)
+    f(x)
+
+    optimizer.zero_grad()
+    pb.memory.reset_peak()
+    begin = pb.memory.stats()["in_use"]
+    f(x)
+    eager = pb.memory.stats()["peak"] - begin
+    step = pb.capture(f)
+    for _ in range(4):
+        step(x)
+    assert sum(step.stats()["plans"][0]["memory"].values()) <= eager
+
+
+# --- looking at it ----------------------------------------------------------------------------------------------------
+
+
+def test_explain_profile_and_stats(tmp_path) -> None:
+    t = Trained()
+    step = pb.capture(t.step)
+    with pytest.raises(RuntimeError, match="nothing is recorded yet"):
+        step.explain()
+    for x, y in batches(5):
+        step(x, y)
+    before = t.state()
+    text = step.explain(runs=3)
+    assert "matmul" in text and "captured.py:" in text and "together" in text
+    step.profile(tmp_path / "trace.json", runs=2)
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert len(events) == 2 * calls(step) and {"ts", "dur", "name"} <= set(events[0])
+    assert t.state() == before, "looking at it changed the model"
+    assert step.stats()["eager"] == 1 and step.stats()["recorded"] == 2 and step.stats()["replayed"] == 2
+
+
+def test_methods_and_modules_can_be_captured() -> None:
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        @pb.capture
+        def forward(self, x):
+            return self.layer(x)
+
+    net = Net()
+    with pb.no_grad():
+        for k in range(6):
+            x = pb.full((2, 3), float(k))
+            assert np.array_equal(net(x).numpy(), net.layer(x).numpy())
+    captured = pb.compile(net.layer)
+    assert len(list(captured.parameters())) == 2
