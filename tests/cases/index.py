@@ -346,7 +346,7 @@ WRITE = [
             shapes=shapes,
             differences=False,  # a value that did not stay gets a gradient all the same, as in PyTorch
         )
-        for count, shapes in ((30, ((3, 4), (20, 9))), (1500, ((80, 90),)))
+        for count, shapes in ((30, ((3, 4), (20, 9))), (1500, ((3, 4), (80, 90))))
     ],
     case(
         "setitem[tensor]",
