@@ -19,6 +19,8 @@ SMALL = {  # what makes an example quick, with its claims unharmed
     "two_layers": {"steps": 600, "side": 12, "starts": 1},
     "overfitting": {"draws": 3, "steps": 1000},
     "decision_boundaries": {"side": 40},
+    "forward_and_reverse": {"sizes": (1, 2, 4, 8), "width": 16, "seconds": 0.0},
+    "gradient_cost": {"seconds": 0.0},
 }
 _found: dict[str, object] = {}
 
@@ -143,6 +145,41 @@ def test_boundary_finds_the_spirals():
     first, last = found["maps"][0], found["maps"][-1]
     # Out of random weights with b = 0 the boundary is a cone; at the end almost everywhere is decided.
     assert np.abs(last - 0.5).mean() > 0.45 > np.abs(first - 0.5).mean()
+
+
+def test_a_graph_is_walked_both_ways():
+    found = numbers("computational_graph")
+    value, forward, backward = found["walk"]
+    result, _ = found["example"]
+    # some ten operations, each rounded once
+    assert value[-1] == pytest.approx(result.item(), rel=1e-14) and backward[-1] == 1
+    assert [forward[-1], backward[1]] == pytest.approx(found["tape"], rel=1e-13)
+    assert backward[0] == pytest.approx(forward[-1], rel=1e-13)
+    assert len(found["text"].splitlines()) == 7
+
+
+def test_a_jacobian_costs_inputs_forward_and_outputs_backward():
+    found = numbers("forward_and_reverse")
+    sizes = np.array(found["sizes"])
+    for kind, growing, flat in (("inputs", "forward", "reverse"), ("outputs", "reverse", "forward")):
+        launches = {mode: np.array([point[mode][0] for point in found[kind]]) for mode in (growing, flat)}
+        assert len(set(launches[flat])) == 1, kind
+        slope = np.diff(launches[growing]) / np.diff(sizes)
+        assert len(set(slope)) == 1 and slope[0] > 0, kind  # a line in the number of passes
+        assert launches[growing][-1] > launches[flat][-1]
+    assert found["example"]["reverse"][0] < found["example"]["forward"][0]
+    e = math.exp(0.5)
+    p, root = 2 * e, math.sqrt(0.5 + 2 * e)
+    assert found["gradient"] == pytest.approx([p * root + p * (1 + p) / (2 * root), e * root + p * e / (2 * root)])
+    assert found["difference"] < 1e-6  # float32, entries below 1
+
+
+def test_a_gradient_costs_a_few_values():
+    rows = numbers("gradient_cost")
+    assert len({row["parameters"] for row in rows.values()}) == len(rows)
+    for name, row in rows.items():
+        assert 1 < row["ratio of launches"] < 5.5, name
+        assert row["milliseconds"][1] > 0
 
 
 def test_every_example_has_a_test_and_a_picture():

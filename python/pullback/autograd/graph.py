@@ -14,7 +14,7 @@ from typing import Any
 from pullback._tape import Node
 from pullback._tensor import Tensor
 
-__all__ = ["Step", "draw_graph", "graph_steps", "graph_text"]
+__all__ = ["Step", "draw_graph", "graph_steps", "graph_text", "plot_graph"]
 
 _MOST_DRAWN = 300
 _LEAF, _OP, _RESULT, _INK = "#e9c46a", "#dbe7ef", "#9bc1a5", "#333333"
@@ -106,15 +106,25 @@ def draw_graph(results: Tensor | Sequence[Tensor], path: str | os.PathLike[str],
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("draw_graph: it draws with matplotlib: pip install 'pullback[cli]'") from error
-    steps = graph_steps(results, names)
-    if len(steps) > _MOST_DRAWN:
-        raise ValueError(f"draw_graph: results expects at most {_MOST_DRAWN} nodes below them, got {len(steps)}")
-    layout = _Layout(steps)
+    layout, steps = _laid_out(results, names)
     width = 1.5 + max(layout.x) - min(layout.x)
     height = 1 + max(layout.layer)
     figure = Figure(figsize=(max(2.5, 1.35 * width), max(1.5, 0.75 * height)), layout="constrained")
     _draw(figure.add_subplot(), steps, layout)
     figure.savefig(path, dpi=150)
+
+
+def plot_graph(axes: Any, results: Tensor | Sequence[Tensor], names: Any = None) -> None:
+    """`draw_graph` into matplotlib's axes."""
+    layout, steps = _laid_out(results, names)
+    _draw(axes, steps, layout)
+
+
+def _laid_out(results: Tensor | Sequence[Tensor], names: Any) -> tuple[_Layout, list[Step]]:
+    steps = graph_steps(results, names)
+    if len(steps) > _MOST_DRAWN:
+        raise ValueError(f"draw_graph: results expects at most {_MOST_DRAWN} nodes below them, got {len(steps)}")
+    return _Layout(steps), steps
 
 
 def _draw(axes: Any, steps: Sequence[Step], layout: _Layout) -> None:
