@@ -14,7 +14,10 @@ ASAN_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -pri
 
 # A second build of the package, whose instruction set cuda-emulated is the CUDA kernels run on the host.
 EMULATED := build/emulated
-TEST_EMULATED = PYTHONPATH=$(EMULATED)/site $(BIN)/python -m pytest tests/test_emulation.py tests/test_cuda_interface.py
+TEST_EMULATED = PYTHONPATH=$(EMULATED)/site $(BIN)/python -m pytest tests/test_emulation.py tests/test_cuda_interface.py tests/test_cublaslt.py
+
+# A third, whose kernels ThreadSanitizer watches.
+TSAN_EMULATED := build/tsan-emulated
 
 TSAN := build/tsan/stress
 TSAN_SOURCES := $(wildcard tests/native/*_stress.cpp) \
@@ -22,7 +25,7 @@ TSAN_SOURCES := $(wildcard tests/native/*_stress.cpp) \
 # ThreadSanitizer needs addresses that randomize less than some kernels do; setarch switches that off where it may.
 FIXED_ADDRESSES = $(shell setarch $$(uname -m) -R true 2>/dev/null && echo setarch $$(uname -m) -R)
 
-.PHONY: train test test-all emulated bench pictures lint format stubs asan tsan peers clean help
+.PHONY: train test test-all emulated bench gpu pictures lint format ptxas stubs asan tsan tsan-emulated peers clean help
 
 train: $(VENV)/package  ## train on the embedded digits: loss, accuracy, pictures and weights in runs/
 	$(BIN)/pullback train $(ARGS)
@@ -54,6 +57,12 @@ format: $(VENV)/group-lint  ## bring every file into its format
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.h' '*.cu')
 
+gpu:  ## on a machine with a GPU: build, all cases on it, bench; no network; PYTHON=... has CuPy and PyTorch
+	$(PYTHON) benchmarks/gpu.py $(ARGS)
+
+ptxas:  ## write anew how many registers nvcc's newest build gives each kernel
+	$(BIN)/python tests/ptxas.py
+
 stubs: $(VENV)/package  ## write the stubs that type checkers read anew
 	$(BIN)/python csrc/bind/stubs.py
 
@@ -63,6 +72,10 @@ asan: $(ASAN)/package  ## run the tests under AddressSanitizer and UBSan, on a b
 
 tsan: $(TSAN)  ## run the stress of threads, memory and fork under ThreadSanitizer; any report is an error
 	TSAN_OPTIONS=halt_on_error=1 $(FIXED_ADDRESSES) $(TSAN)
+
+tsan-emulated: $(TSAN_EMULATED)/package $(VENV)/group-test  ## run the emulated cases with each CUDA thread a fiber of ThreadSanitizer
+	LD_PRELOAD="$(shell $(CXX) -print-file-name=libtsan.so)" TSAN_OPTIONS=halt_on_error=1 PYTHONPATH=$(TSAN_EMULATED)/site \
+	  $(FIXED_ADDRESSES) $(BIN)/python -m pytest --capture=sys tests/test_emulated_device.py -k test_cases $(ARGS)
 
 peers: $(VENV)/group-peers  ## install PyTorch, for the tests that compare with it
 
@@ -93,10 +106,11 @@ $(VENV)/group-%: $(VENV)/ready pyproject.toml
 	$(PIP) install --quiet --group $*
 	@touch $@
 
-$(EMULATED)/package: $(VENV)/group-build $(SOURCES)
+$(EMULATED)/package $(TSAN_EMULATED)/package: $(VENV)/group-build $(SOURCES)
 	@mkdir -p $(@D)
-	$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(EMULATED)/site . -C build-dir='$(EMULATED)/{wheel_tag}' \
-	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_ISAS=portable -C cmake.define.PULLBACK_CUDA=off
+	$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(@D)/site . -C build-dir='$(@D)/{wheel_tag}' \
+	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_ISAS=portable -C cmake.define.PULLBACK_CUDA=off \
+	  -C cmake.define.PULLBACK_TSAN_KERNELS=$(if $(filter $(TSAN_EMULATED)/%,$@),ON,OFF)
 	@touch $@
 
 $(ASAN)/ready:
