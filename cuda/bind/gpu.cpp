@@ -82,8 +82,7 @@ Error* make_errors(int count) {
   return new (memory) Error[count];
 }
 
-// --- what kernels' host code asks, see common/device.h
-// -----------------------------------------------------------------
+// --- what kernels' host code asks, see common/device.h ---------------------------------------------------------------
 
 cudaStream_t current_stream() { return static_cast<cudaStream_t>(stream_of_call()); }
 

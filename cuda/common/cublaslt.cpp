@@ -11,15 +11,14 @@
 namespace pullback::cuda::cublaslt {
 namespace {
 
-// --- what is used of cublasLt.h, with the numbers that NVIDIA documents for it
-// -----------------------------------------
+// --- what is used of cublasLt.h, with the numbers that NVIDIA documents for it ---------------------------------------
 
-using Status = int;                                             // cublasStatus_t
-constexpr Status kSuccess = 0, kNotSupported = 15;              // CUBLAS_STATUS_…
-constexpr int kFloat = 0, kDouble = 1;                          // CUDA_R_32F, CUDA_R_64F
-constexpr int kComputeFloat = 68, kComputeDouble = 70;          // CUBLAS_COMPUTE_32F (no TF32), …_64F
-constexpr int kComputeType = 0;                                 // CUBLASLT_MATMUL_DESC_COMPUTE_TYPE
-constexpr int kTransposeA = 3, kTransposeB = 4, kEpilogue = 7;  // CUBLASLT_MATMUL_DESC_TRANSA, …
+using Status = int;                                                    // cublasStatus_t
+constexpr Status kSuccess = 0, kInvalidValue = 7, kNotSupported = 15;  // CUBLAS_STATUS_…
+constexpr int kFloat = 0, kDouble = 1;                                 // CUDA_R_32F, CUDA_R_64F
+constexpr int kComputeFloat = 68, kComputeDouble = 70;                 // CUBLAS_COMPUTE_32F (no TF32), …_64F
+constexpr int kComputeType = 0;                                        // CUBLASLT_MATMUL_DESC_COMPUTE_TYPE
+constexpr int kTransposeA = 3, kTransposeB = 4, kEpilogue = 7;         // CUBLASLT_MATMUL_DESC_TRANSA, …
 constexpr int kBiasPointer = 8;
 constexpr int kDefault = 1, kRelu = 2, kBias = 4;              // CUBLASLT_EPILOGUE_…, which add up
 constexpr int kRows = 2, kColumns = 3, kLeadingDimension = 4;  // CUBLASLT_MATRIX_LAYOUT_…
@@ -182,7 +181,7 @@ void choose_algorithm(Plan& plan, const LibraryProduct& p, Object handle) {
   int found = 0;
   const Status status = library->heuristic(handle, plan.description.get(), plan.a.get(), plan.b.get(), plan.d.get(),
                                            plan.d.get(), made, 1, &best, &found);
-  if (status != kNotSupported) check(status, "the choice of an algorithm");
+  if (status != kNotSupported && status != kInvalidValue) check(status, "the choice of an algorithm");
   plan.supported = status == kSuccess && found > 0 && best.state == kSuccess;
   plan.algorithm = best.algorithm;
   plan.workspace = best.workspace;
