@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.dense import Row
-from benchmarks.gpu_rows import CURVES, OWN, ROWS, SMALL, On, synchronizer
+from benchmarks.dense import Row, normal
+from benchmarks.gpu_rows import CURVES, OWN, ROWS, SMALL, On, is_gpu, synchronizer
 from benchmarks.timing import Function, calibrate, measure
 
 CPU_FLOPS, CPU_BYTES = 1e11, 2e9  # of a row that the CPU is asked for too
@@ -69,17 +69,24 @@ class Worker:
 
     def hello(self) -> None:
         said = {"version": self.lib.__version__}
-        if self.device.startswith("cuda"):
+        if is_gpu(self.device):
             said["device"] = self.lib.cuda.get_device_name()
         self.say("hello", **said)
 
     def ceilings(self) -> None:
         """Bytes a second of copying, FLOP/s of float32 products, by the library's own means."""
         n, m = (1 << 16, 64) if self.small else (1 << 28, 8192)
-        x, y = (self.lib.zeros(n, device=self.device) for _ in range(2))
-        self.guarded("ceiling", "copy", lambda: {"rate": 8 * n / timed(lambda: y.copy_(x), self.wait, self.sample_s)})
-        a, b = (self.lib.rand(m, m, device=self.device) for _ in range(2))
-        self.guarded("ceiling", "product", lambda: {"rate": 2 * m**3 / timed(lambda: a @ b, self.wait, self.sample_s)})
+
+        def copy() -> dict[str, Any]:
+            x, y = (self.lib.zeros(n, device=self.device) for _ in range(2))
+            return {"rate": 8 * n / timed(lambda: y.copy_(x), self.wait, self.sample_s)}
+
+        def product() -> dict[str, Any]:
+            a, b = (normal(self.on_device, i, m, m) for i in range(2))
+            return {"rate": 2 * m**3 / timed(lambda: a @ b, self.wait, self.sample_s)}
+
+        self.guarded("ceiling", "copy", copy)
+        self.guarded("ceiling", "product", product)
 
     def rows(self) -> None:
         for row in SMALL if self.small else ROWS:
