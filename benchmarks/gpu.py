@@ -118,7 +118,8 @@ def bench(clock: Clock) -> dict[str, Any]:
         code, output = run(command, seconds)
         figures += read_figures(output)
         states[library] = outcome(code, output)
-    return {"state": states["pullback"]["state"], "libraries": states, **collect(figures)}
+    said = "\n".join(f"{library}: {found['output']}" for library, found in states.items() if "output" in found)
+    return {"state": states["pullback"]["state"], "libraries": states, "output": said, **collect(figures)}
 
 
 # --- figures ------------------------------------------------------------------------------------------------------------
