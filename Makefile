@@ -12,11 +12,10 @@ PYTEST := $(BIN)/python -m pytest
 ASAN := build/asan
 ASAN_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so)
 
-# A second build of the package, whose instruction set cuda-emulated is the CUDA kernels run on the host.
+# The CUDA kernels as C++ for the host, put beside the installed package: the device cuda-emulated of the tests.
 EMULATED := build/emulated
-TEST_EMULATED = PYTHONPATH=$(EMULATED)/site $(BIN)/python -m pytest tests/test_emulation.py tests/test_cuda_interface.py tests/test_cublaslt.py
 
-# A third, whose kernels ThreadSanitizer watches.
+# A second package, whose emulated kernels ThreadSanitizer watches.
 TSAN_EMULATED := build/tsan-emulated
 
 TSAN := build/tsan/stress
@@ -30,15 +29,14 @@ FIXED_ADDRESSES = $(shell setarch $$(uname -m) -R true 2>/dev/null && echo setar
 train: $(VENV)/package  ## train on the embedded digits: loss, accuracy, pictures and weights in runs/
 	$(BIN)/pullback train $(ARGS)
 
-test: $(VENV)/package $(VENV)/group-test  ## run the tests on the best instruction set; ARGS="-k name" selects
+test: $(VENV)/package $(VENV)/group-test $(EMULATED)/module  ## run the tests on the best instruction set; ARGS="-k name" selects
 	$(PYTEST) --cov $(ARGS)
 
-test-all: $(VENV)/package $(VENV)/group-test $(EMULATED)/package  ## every test on every instruction set, CUDA's emulated too
+test-all: $(VENV)/package $(VENV)/group-test $(EMULATED)/module  ## every test on every instruction set, CUDA's emulated too
 	PULLBACK_TEST_ALL=1 $(PYTEST) $(ARGS)
-	PULLBACK_TEST_ALL=1 $(TEST_EMULATED) $(ARGS)
 
-emulated: $(EMULATED)/package $(VENV)/group-test  ## run the cases on the CUDA kernels, emulated on the host
-	$(TEST_EMULATED) $(ARGS)
+emulated: $(EMULATED)/module $(VENV)/group-test  ## run the cases, all of them, on the CUDA kernels emulated on the host
+	PULLBACK_TEST_ALL=1 $(PYTEST) tests/test_emulat*.py tests/test_device*.py tests/test_cuda_interface.py tests/test_cublaslt.py $(ARGS)
 
 bench: $(VENV)/package  ## measure every kernel, against PyTorch where make peers put it; ARGS="--quick"
 	$(BIN)/pullback bench $(ARGS)
@@ -106,11 +104,18 @@ $(VENV)/group-%: $(VENV)/ready pyproject.toml
 	$(PIP) install --quiet --group $*
 	@touch $@
 
-$(EMULATED)/package $(TSAN_EMULATED)/package: $(VENV)/group-build $(SOURCES)
+$(EMULATED)/module: $(VENV)/package
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S . -B $(EMULATED) -G Ninja -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
+	  -DPULLBACK_EMULATE=ON -DPULLBACK_ISAS=portable -DPULLBACK_CUDA=off
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(EMULATED) --target _cuda_emulated
+	cp $(EMULATED)/_cuda_emulated*.so "$$($(BIN)/python -c 'import pullback; print(*pullback.__path__)')"
+	@touch $@
+
+$(TSAN_EMULATED)/package: $(VENV)/group-build $(SOURCES)
 	@mkdir -p $(@D)
 	$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(@D)/site . -C build-dir='$(@D)/{wheel_tag}' \
 	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_ISAS=portable -C cmake.define.PULLBACK_CUDA=off \
-	  -C cmake.define.PULLBACK_TSAN_KERNELS=$(if $(filter $(TSAN_EMULATED)/%,$@),ON,OFF)
+	  -C cmake.define.PULLBACK_TSAN_KERNELS=ON
 	@touch $@
 
 $(ASAN)/ready:

@@ -104,21 +104,36 @@ def widened(arrays: Arrays) -> Arrays:
     return [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
 
 
+def on_device(array: Any, device: Any) -> Any:
+    """A NumPy array's elements in a device's memory, laid out there as here."""
+    if device is cpu or not array.size:
+        return device.from_host(array)
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    offset = (cpu.pointer(array) - cpu.pointer(owner)) // array.itemsize
+    return device.as_strided(device.from_host(owner.reshape(-1))[offset:], array.shape, array.strides)
+
+
 @contextlib.contextmanager
-def poisoned() -> Iterator[None]:
+def poisoned(device: Any = cpu) -> Iterator[None]:
     """Fill every new array with NaN (or a value that no kernel means), so that what a kernel leaves out shows."""
-    real = cpu.empty
+    real = device.empty
 
     def empty(shape: tuple[int, ...], dtype: Any) -> Any:
         array = real(shape, dtype)
-        array[...] = np.nan if array.dtype.kind == "f" else (True if array.dtype.kind == "b" else 113)
+        value = np.nan if array.dtype.kind == "f" else (True if array.dtype.kind == "b" else 113)
+        if device is cpu:
+            array[...] = value
+        else:
+            array.set(np.full(shape, value, dtype))
         return array
 
-    cpu.empty = empty
+    device.empty = empty
     try:
         yield
     finally:
-        cpu.empty = real
+        device.empty = real
 
 
 @contextlib.contextmanager

@@ -16,12 +16,14 @@ from harness import (
     assert_close,
     instruction_set,
     lay_out,
+    on_device,
     poisoned,
     rounded,
     threads,
     widened,
 )
 from pullback import _cpu
+from pullback._backend import cpu
 from pullback._walk import gradients
 
 CASES = all_cases()
@@ -40,8 +42,8 @@ def make(case: Case, shape: tuple[int, ...], dtype: str, layout: str = "contiguo
     return [lay_out(a, layout) for a in arrays], widened(arrays)
 
 
-def tensors(case: Case, arrays, grad: bool = True):
-    made = [pb.from_numpy(a) for a in arrays]
+def tensors(case: Case, arrays, grad: bool = True, device=cpu):
+    made = [pb.from_numpy(a) if device is cpu else pb.Tensor._wrap(on_device(a, device)) for a in arrays]
     for t in made:
         if grad and case.vjp is not None and t.dtype.is_floating_point:
             t.requires_grad_()
@@ -68,11 +70,11 @@ def test_against_numpy(case: Case, isa: str) -> None:
                     check(case, shape, dtype, layout)
 
 
-def check(case: Case, shape: tuple[int, ...], dtype: str, layout: str) -> None:
+def check(case: Case, shape: tuple[int, ...], dtype: str, layout: str, device=cpu) -> None:
     what = f"{case.name} {dtype} {list(shape)} {layout}"
     arrays, reference = make(case, shape, dtype, layout)
-    inputs = tensors(case, arrays)
-    with poisoned():
+    inputs = tensors(case, arrays, device=device)
+    with poisoned(device):
         result = case.run(*inputs)
     with np.errstate(all="ignore"):
         want = case.value(*reference)
@@ -80,14 +82,15 @@ def check(case: Case, shape: tuple[int, ...], dtype: str, layout: str) -> None:
     scale = case.scale(*reference) if case.scale else None
     for got, expected in zip(results, wants, strict=True):
         size = expected if scale is None or got is not results[0] else scale
-        assert_close(got.detach().numpy(), expected, size, case.ulps, what)
+        assert got.device is device, f"{what}: the result is on {got.device}"
+        assert_close(got.detach().cpu().numpy(), expected, size, case.ulps, what)
     if case.vjp is None:
         return
     y = first(result)
     dy = directions(y, 1).astype(dtype)
     assert y.requires_grad, f"{what}: the result is not on the tape"
-    with poisoned():
-        y.backward(pb.from_numpy(dy))
+    with poisoned(device):
+        y.backward(pb.from_numpy(dy).to(device))
     dy64 = dy.astype(np.float64)
     with np.errstate(all="ignore"):
         wanted = case.vjp(dy64, *reference)
@@ -98,7 +101,7 @@ def check(case: Case, shape: tuple[int, ...], dtype: str, layout: str) -> None:
             continue
         assert t.grad is not None, f"{what}: no gradient for input {i}"
         size = np.abs(g) + largest if scales is None else scales[i]
-        assert_close(t.grad.numpy(), g, size, case.vjp_ulps, f"{what}: gradient of input {i}")
+        assert_close(t.grad.cpu().numpy(), g, size, case.vjp_ulps, f"{what}: gradient of input {i}")
 
 
 SMALL = [(5,), (2, 3), (3, 2, 2)]
@@ -230,18 +233,20 @@ def test_threads_at_the_size_of_the_benchmark(case: Case) -> None:
         assert _cpu.parallel_loops() > before, f"{case.name}: no loop was cut"
 
 
-def forward_and_backward(case: Case, arrays):
+def forward_and_backward(case: Case, arrays, device=cpu):
     """The arrays that the op and its pullback made, apart from views of what they were given."""
-    inputs = tensors(case, arrays)
+    inputs = tensors(case, arrays, device=device)
     result = case.run(*inputs)
-    made = [r.detach().numpy() for r in (result if isinstance(result, tuple) else (result,))]
+    made = [r.detach().cpu().numpy() for r in (result if isinstance(result, tuple) else (result,))]
     given = list(arrays)
     if case.vjp is not None:
         y = first(result)
         dy = directions(y, 6).astype(made[0].dtype)
         given.append(dy)
-        found = gradients([y], [t for t in inputs if t.requires_grad], [pb.from_numpy(dy)], None, False, True)
-        made += [g.numpy() for g in found if g is not None]
+        found = gradients(
+            [y], [t for t in inputs if t.requires_grad], [pb.from_numpy(dy).to(device)], None, False, True
+        )
+        made += [g.cpu().numpy() for g in found if g is not None]
     return [a for a in made if not any(np.may_share_memory(a, b) for b in given)]
 
 

@@ -144,7 +144,15 @@ def test_errors_of_two_kernels_are_both_told() -> None:
 def test_a_cell_is_read_by_the_kernel_or_refused() -> None:
     p, g, step = Array([1.0, 2.0]), Array([1.0, 1.0]), Array(0.0)
     v = Array([0.0, 0.0])
-    hyper = {"alpha": 0.0, "eps": 0.0, "weight_decay": 0.0, "momentum": 0.0, "centered": False, "maximize": False}
+    hyper = {
+        "alpha": 0.0,
+        "eps": 0.0,
+        "weight_decay": 0.0,
+        "momentum": 0.0,
+        "centered": False,
+        "maximize": False,
+        "eps_inside": False,
+    }
     emulated.rmsprop([p], [g], [v], [], [], [step], lr=Array(0.5, "float64"), **hyper)
     assert p.host.tolist() == [0.5, 1.5] and step.host == 1
     with pytest.raises(RuntimeError, match=r"matmul: a number was given as an array in GPU memory, .*item\(\)"):

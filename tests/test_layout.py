@@ -7,6 +7,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import pullback as pb
 from harness import Arrays, Case, all_cases
 from pullback import _cpu
+from pullback._backend import cpu
 from pullback._walk import gradients
 from test_cases import first, forward_and_backward, make, tensors
 
@@ -64,9 +66,9 @@ def launches() -> dict[str, dict[str, int]]:
     return counts
 
 
-def twice_differentiated(case: Case, arrays: Arrays) -> None:
+def twice_differentiated(case: Case, arrays: Arrays, device: Any = cpu) -> None:
     """The pullback in ops, and its own pullback: what only second derivatives call."""
-    inputs = tensors(case, arrays)
+    inputs = tensors(case, arrays, device=device)
     wanted = [t for t in inputs if t.requires_grad]
     y = first(case.run(*inputs))
     pulled = gradients([y], wanted, [pb.ones_like(y)], None, True, True)

@@ -8,9 +8,6 @@
 #include "bind/kernel.h"
 #include "bind/plan.h"
 #include "bind/recording.h"
-#if defined(PULLBACK_HAS_EMULATED)
-#include "common/emulate.h"
-#endif
 #include "runtime/ceiling.h"
 #include "runtime/dispatch.h"
 #include "runtime/launch.h"
@@ -44,25 +41,6 @@ std::vector<std::string> usable_isas() {
   for (Isa isa : compiled_isas())
     if (cpu_supports(isa)) names.emplace_back(isa_name(isa));
   return names;
-}
-
-void set_thread_order([[maybe_unused]] const std::string& order, [[maybe_unused]] uint64_t seed) {
-#if defined(PULLBACK_HAS_EMULATED)
-  if (order == "forward") return emulate::set_order(emulate::Order::forward);
-  if (order == "reversed") return emulate::set_order(emulate::Order::reversed);
-  if (order == "shuffled") return emulate::set_order(emulate::Order::shuffled, seed);
-  throw py::value_error("set_thread_order: expected forward, reversed or shuffled, got '" + order + "'");
-#else
-  throw py::value_error("set_thread_order: this build has no emulated kernels");
-#endif
-}
-
-std::vector<const char*> emulated_kernels() {
-#if defined(PULLBACK_HAS_EMULATED)
-  return kernels_of(Isa::emulated);
-#else
-  return {};
-#endif
 }
 
 py::dict memory_as_dict() {
@@ -114,9 +92,6 @@ PYBIND11_MODULE(_cpu, m) {
   m.def(
       "set_isa", [](const std::string& name) { use_isa(isa_from_name(name.c_str())); }, py::arg("name"),
       "Refill the table of kernels for another instruction set.");
-  m.def("emulated_kernels", emulated_kernels, "The kernels whose CUDA half this build runs on the host.");
-  m.def("set_thread_order", set_thread_order, py::arg("order"), py::arg("seed") = 0,
-        "In which order the threads of an emulated block take their turns: forward, reversed or shuffled.");
   m.def("num_threads", num_threads, "The number of threads that kernels use.");
   m.def("num_threads_reason", num_threads_reason, "Where that number comes from.");
   m.def("set_num_threads", set_threads, py::arg("n"), "Set it; results do not depend on it, to the bit.");

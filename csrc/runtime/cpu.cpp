@@ -21,7 +21,7 @@ bool has_f16c() {
 #endif
 
 bool cpu_supports(Isa isa) {
-  if (isa == Isa::portable || isa == Isa::emulated) return true;
+  if (isa == Isa::portable) return true;
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
@@ -40,8 +40,6 @@ const char* isa_name(Isa isa) {
       return "avx512";
     case Isa::avx2:
       return "avx2";
-    case Isa::emulated:
-      return "cuda-emulated";
     case Isa::portable:
       break;
   }

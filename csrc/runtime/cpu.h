@@ -6,14 +6,13 @@
 namespace pullback {
 
 // The instruction sets that kernels are compiled for, each containing the one before.
-// `emulated` are the CUDA kernels, run on the host for tests; never the best.
-enum class Isa { emulated, portable, avx2, avx512 };
+enum class Isa { portable, avx2, avx512 };
 
 // avx2 is AVX2 with FMA, BMI, BMI2 and F16C; avx512 is F, DQ, BW and VL on top. True only where the operating
 // system saves the registers.
 bool cpu_supports(Isa isa);
 
-// "cuda-emulated", "portable", "avx2", "avx512".
+// "portable", "avx2", "avx512".
 const char* isa_name(Isa isa);
 
 // The last of them that the processor supports.

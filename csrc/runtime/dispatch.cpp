@@ -22,27 +22,12 @@ namespace portable {
 #include "families.def"
 }
 #undef FAMILY
-#if defined(PULLBACK_HAS_EMULATED)
-#define FAMILY(stem) extern const Family stem##_family;
-namespace cuda {
-#include "families_cuda.def"  // of every cuda/kernels/<stem>.cu
-}
-#undef FAMILY
-#endif
 
 namespace {
 
 std::vector<const Family*> families(Isa isa) {
 #define FAMILY(stem) &stem##_family,
   switch (isa) {
-#if defined(PULLBACK_HAS_EMULATED)
-    case Isa::emulated: {
-      using namespace cuda;
-      return {
-#include "families_cuda.def"
-      };
-    }
-#endif
 #if defined(PULLBACK_HAS_AVX512)
     case Isa::avx512: {
       using namespace avx512;
@@ -71,12 +56,9 @@ std::vector<const Family*> families(Isa isa) {
 
 Isa in_use = Isa::portable;
 
-Entry find(Isa isa, const char* name) { return find_entry(families(isa), name); }
-
 void fill(Isa isa) {
   for (Kernel& k : kernels()) {
-    k.entry = find(isa, k.signature->name);
-    if (!k.entry && isa == Isa::emulated) k.entry = find(Isa::portable, k.signature->name);
+    k.entry = find_entry(families(isa), k.signature->name);
     if (!k.entry) throw std::logic_error(std::string("no kernel stands behind the contract of ") + k.signature->name);
   }
   in_use = isa;
@@ -84,19 +66,8 @@ void fill(Isa isa) {
 
 }  // namespace
 
-std::vector<const char*> kernels_of(Isa isa) {
-  std::vector<const char*> names;
-  for (const Kernel& k : kernels())
-    if (find(isa, k.signature->name)) names.push_back(k.signature->name);
-  return names;
-}
-
 std::vector<Isa> compiled_isas() {
-  std::vector<Isa> isas{
-#if defined(PULLBACK_HAS_EMULATED)
-      Isa::emulated,
-#endif
-      Isa::portable};
+  std::vector<Isa> isas{Isa::portable};
 #if defined(PULLBACK_HAS_AVX2)
   isas.push_back(Isa::avx2);
 #endif
@@ -119,7 +90,7 @@ void use_isa(Isa isa) {
 }
 
 Isa isa_from_name(const char* name) {
-  for (Isa isa : {Isa::emulated, Isa::portable, Isa::avx2, Isa::avx512})
+  for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
     if (!std::strcmp(name, isa_name(isa))) return isa;
   throw std::invalid_argument(std::string("instruction set: expected avx512, avx2 or portable, got '") + name + "'");
 }

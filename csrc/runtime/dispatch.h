@@ -7,8 +7,7 @@
 
 namespace pullback {
 
-std::vector<Isa> compiled_isas();              // what this build holds, ascending
-std::vector<const char*> kernels_of(Isa isa);  // that have a twin there: the emulated ones fall back on portable
+std::vector<Isa> compiled_isas();  // what this build holds, ascending
 Isa current_isa();
 void use_isa(Isa isa);                // throws std::invalid_argument where this CPU or this build lacks it
 Isa isa_from_name(const char* name);  // likewise for an unknown name

@@ -38,7 +38,7 @@ short = int16
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pullback import autograd, datasets, func, io, linalg, models, nn, optim, utils
+    from pullback import autograd, cuda, datasets, func, io, linalg, models, nn, optim, utils
     from pullback._capture import capture as capture, compile as compile
     from pullback._session import CaptureError as CaptureError
     from pullback.autograd.gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
@@ -58,7 +58,7 @@ else:
         """Packages above the ops are imported when they are first used, which keeps `import pullback` short."""
         import importlib
 
-        if name in ("autograd", "datasets", "func", "io", "linalg", "models", "nn", "optim", "utils"):
+        if name in ("autograd", "cuda", "datasets", "func", "io", "linalg", "models", "nn", "optim", "utils"):
             return importlib.import_module(f"pullback.{name}")
         home = _HOMES.get(name)
         if home is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +12,22 @@ import numpy as np
 
 from pullback import _core, _cpu
 from pullback._core import as_strided, device_of as device_of
+from pullback._cuda_state import cuda_problem
+
+# What a device with an index takes its arrays from: its own module, which says what CuPy and its kernels lack.
+_LIBRARIES = {"cuda": "pullback._cupy"}
+if importlib.util.find_spec("pullback._cuda_emulated") is not None:
+    _LIBRARIES["cuda-emulated"] = "pullback._emulated"
+
+
+@functools.cache
+def _library(type: str) -> Any:
+    """RuntimeError where there is no GPU, saying what is missing and how to get it."""
+    problem = cuda_problem() if type == "cuda" else None
+    if problem is not None:
+        raise RuntimeError(f"device: {problem}")
+    return importlib.import_module(_LIBRARIES[type])
+
 
 _OFFERS = (
     "kernels",
@@ -24,9 +43,10 @@ _OFFERS = (
 
 
 class device:
-    """Where a tensor lives: `device("cpu")`. There is one object for each, so that `is` compares them.
+    """Where a tensor lives: `device("cpu")`, `device("cuda")` for the current GPU, `device("cuda", 1)` or `device("cuda:1")`.
 
-    Raises RuntimeError for a device that this build does not have.
+    There is one object for each, so that `is` compares them. RuntimeError for a name that means nothing here; a GPU that
+    is not there is an error when somebody wants to use it.
 
     An op's kernels and memory are those of the device of the tensor or array at hand, `device_of(array)`, which offers
         kernels                            every kernel under its own name
@@ -52,30 +72,67 @@ class device:
     to_host: Callable[[Any], np.ndarray[Any, Any]]
     from_host: Callable[[np.ndarray[Any, Any]], Any]
 
-    def __new__(cls, type: str | device, index: int | None = None) -> device:
+    def __new__(cls, type: str | device | int, index: int | None = None) -> device:
         if isinstance(type, device):
             return type
+        if isinstance(type, int) and not isinstance(type, bool):
+            return device("cuda", type)
         if not isinstance(type, str):
-            raise TypeError(f"device: expected a string such as 'cpu', got {type!r}")
-        name, _, number = type.partition(":")
-        if name != "cpu" or (number and number != "0") or index not in (None, 0):
-            raise RuntimeError(f"device: expected 'cpu', the only device of this build, got {type!r}")
-        if (name, None) not in _devices:
-            made = _devices[name, None] = object.__new__(cls)
-            made.type, made.index = name, None
-        return _devices[name, None]
+            raise TypeError(f"device: expected a string such as 'cpu' or 'cuda:0', got {type!r}")
+        key = _parse(type, index)
+        if key not in _devices:
+            made = object.__new__(cls)
+            made.type, made.index = key
+            _devices.setdefault(key, made)
+        return _devices[key]
+
+    def __getattr__(self, name: str) -> Any:
+        """What it offers, when that is asked for first."""
+        if name not in _OFFERS:
+            raise AttributeError(f"'device' object has no attribute {name!r}")
+        on = as_device(self)
+        if on is self:
+            _connect(self)
+        return getattr(on, name)
 
     def __repr__(self) -> str:
-        return f"device(type={self.type!r})"
+        return f"device(type={self.type!r}{'' if self.index is None else f', index={self.index}'})"
 
     def __str__(self) -> str:
-        return self.type
+        return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (device, (self.type,))
+        return (device, (self.type, self.index))
 
 
 _devices: dict[tuple[str, int | None], device] = {}
+
+
+def _parse(text: str, index: int | None) -> tuple[str, int | None]:
+    """("cuda", 1) of "cuda:1"; there is but one CPU."""
+    name, colon, number = text.partition(":")
+    known = name == "cpu" or name in _LIBRARIES
+    if not known or (colon and (index is not None or not number.isdecimal())):
+        names = " or ".join([repr(n) for n in ("cpu", *_LIBRARIES)])
+        raise RuntimeError(f"device: expected {names}, with an index such as 'cuda:0' or without, got {text!r}")
+    index = int(number) if colon else index
+    if index is not None and (index < 0 or (name == "cpu" and index > 0)):
+        raise RuntimeError(f"device: {name!r} has no index {index}")
+    return name, None if name == "cpu" else index
+
+
+def as_device(value: Any) -> device:
+    """A device from a device, its name, or None (the CPU); of GPUs the current one, where no index says which.
+
+    RuntimeError where there is no GPU, saying what is missing and how to get it.
+    """
+    if value is None or value is cpu:
+        return cpu
+    on = device(value)
+    if on.index is None and on is not cpu:
+        return device(on.type, _library(on.type).current_index())
+    return on
+
 
 # --- the CPU: NumPy arrays --------------------------------------------------------------------------------------------
 
@@ -96,12 +153,92 @@ cpu.owns = lambda array: type(array.base) is _BLOCK and array.flags.c_contiguous
 cpu.may_share_memory = np.may_share_memory
 cpu.to_host = cpu.from_host = lambda array: array
 
-_core.connect(device=cpu, devices={}, block=_BLOCK)
+_array_types: dict[type, Callable[[Any], device]] = {}
+_core.connect(device=cpu, devices=_array_types, block=_BLOCK)
+
+# --- GPUs: CuPy's arrays, and the emulated ones that look like them ---------------------------------------------------
 
 
-def as_device(value: Any) -> device:
-    """A device from a device, its name, or None (the CPU)."""
-    return cpu if value is None or value is cpu else device(value)
+def _connect(on: device) -> None:
+    """Fill in what a GPU offers; RuntimeError where it is not there."""
+    library = _library(on.type)
+    kernels = library.kernels
+    count = kernels.device_count()
+    if on.index not in range(count):
+        raise RuntimeError(f"device: there is no {on}, the number of GPUs is {count}")
+    on.kernels = kernels
+    on.empty = library.allocator(on.index)
+    on.as_strided = library.as_strided
+    on.pointer = lambda array: array.data.ptr
+    on.root = lambda array: array if array.base is None else array.base
+
+    def owns(array: Any) -> bool:
+        root = on.root(array)
+        return bool(root.nbytes == array.nbytes and array.flags.c_contiguous and library.is_allocated(root))
+
+    def to_host(array: Any) -> Any:
+        dense = array
+        if not array.flags.c_contiguous:  # our kernel packs it: CuPy would compile its own first
+            dense = on.empty(array.shape, array.dtype)
+            kernels.copy(array, dense)
+        host = dense.get()
+        kernels.check_errors()  # get() has waited for all kernels
+        return host
+
+    def from_host(host: Any) -> Any:
+        array = on.empty(host.shape, host.dtype)
+        array.set(np.require(host, requirements="C"))
+        return array
+
+    on.owns, on.may_share_memory, on.to_host, on.from_host = owns, _may_share_memory, to_host, from_host
+    _array_types[library.Array] = lambda array: _devices[on.type, array.device.id]
+
+
+def cupy() -> Any:
+    """CuPy. RuntimeError where there is no GPU that pullback can use, saying what is missing."""
+    return _library("cuda").cupy
+
+
+def gpu_count() -> int:
+    """The GPUs that pullback can use."""
+    return 0 if cuda_problem() is not None else int(_library("cuda").kernels.device_count())
+
+
+def _bounds(array: Any) -> tuple[int, int]:
+    """The addresses between which an array's elements lie."""
+    low = high = array.data.ptr
+    for n, stride in zip(array.shape, array.strides):
+        low, high = (low + (n - 1) * stride, high) if stride < 0 else (low, high + (n - 1) * stride)
+    return low, high + array.itemsize
+
+
+def _may_share_memory(a: Any, b: Any) -> bool:
+    if not a.size or not b.size:
+        return False
+    (a_low, a_high), (b_low, b_high) = _bounds(a), _bounds(b)
+    return a_low < b_high and b_low < a_high
+
+
+# --- arrays from elsewhere --------------------------------------------------------------------------------------------
+
+
+_DLPACK_CPU, _DLPACK_CUDA = 1, 2
+
+
+def from_dlpack(source: Any) -> Any:
+    """An array over the memory of an object that speaks DLPack. RuntimeError for memory that is neither a CPU's nor a GPU's."""
+    kind, index = source.__dlpack_device__()
+    if kind == _DLPACK_CPU:
+        return np.from_dlpack(source)
+    if kind != _DLPACK_CUDA:
+        raise RuntimeError(f"from_dlpack: expected memory of the CPU or of a GPU, got DLPack's device type {int(kind)}")
+    assert device("cuda", index).kernels  # the array's device is there, and known from now on
+    return cupy().from_dlpack(source)
+
+
+def is_gpu_array(value: Any) -> bool:
+    """Whether an object is an array in GPU memory, whoever made it."""
+    return hasattr(type(value), "__cuda_array_interface__") and hasattr(type(value), "__dlpack__")
 
 
 def adopt(array: Any, op: str) -> np.ndarray[Any, Any]:

@@ -6,7 +6,6 @@ import numpy as np
 
 import pullback as pb
 from harness import SHAPES, Case
-from pullback._backend import cpu
 
 
 def _inputs(rng, shape):
@@ -26,18 +25,17 @@ def _many(rng, shape):
 
 def _norm(p):
     def run(*tensors):
-        out = cpu.empty((), tensors[0]._array.dtype)
-        cpu.kernels.total_norm([t._array for t in tensors], out, p)
-        return pb.from_numpy(out)
+        out = pb.empty((), dtype=tensors[0].dtype, device=tensors[0].device)
+        out.device.kernels.total_norm([t._array for t in tensors], out._array, p)
+        return out
 
     return run
 
 
 def _scaled(*tensors):
     copies = [t.clone() for t in tensors]
-    factor = cpu.empty((1,), tensors[0]._array.dtype)
-    cpu.kernels.fill(factor, 0.375)
-    cpu.kernels.scale_list([t._array for t in copies], factor)
+    factor = pb.full((1,), 0.375, dtype=tensors[0].dtype, device=tensors[0].device)
+    factor.device.kernels.scale_list([t._array for t in copies], factor._array)
     return tuple(copies)
 
 

@@ -27,7 +27,7 @@ def _filled(name, run, value, torch):
 def _sequence(dtype):
     return Case(
         name=f"arange[{dtype}]",
-        run=lambda x: pb.arange(3, 3 + 2 * x.numel(), 2, dtype=x.dtype),
+        run=lambda x: pb.arange(3, 3 + 2 * x.numel(), 2, dtype=x.dtype, device=x.device),
         inputs=lambda rng, shape: [np.zeros(shape, "float64" if dtype == "float" else dtype)],
         value=lambda x: (
             3 + 2.0 * np.arange(x.size) if x.dtype.kind == "f" else 3 + 2 * np.arange(x.size, dtype=x.dtype)

@@ -43,9 +43,9 @@ def _probabilities(shape):
 
 
 @functools.lru_cache(maxsize=8)
-def _constant(make, of, dtype):
+def _constant(make, of, dtype, device):
     """make(of) as a tensor, kept: at the benchmarks' sizes it takes longer to make than the loss."""
-    return pb.tensor(make(of), dtype=dtype)
+    return pb.tensor(make(of), dtype=dtype, device=device)
 
 
 def _spread(w, x):
@@ -112,8 +112,8 @@ def _case(name, run, loss, *, weighted=True, **options):
 
     def on_tensors(x, target=None):
         c = x.shape[1] if x.ndim > 1 else x.shape[0]
-        target = _constant(_probabilities, tuple(x.shape), x.dtype) if target is None else target
-        return run(x, target, _constant(_weight, c, x.dtype) if weighted else None)
+        target = _constant(_probabilities, tuple(x.shape), x.dtype, x.device) if target is None else target
+        return run(x, target, _constant(_weight, c, x.dtype, x.device) if weighted else None)
 
     def on_arrays(function):
         def f(*arrays):

@@ -7,7 +7,7 @@ import numpy as np
 
 import pullback as pb
 from harness import Case
-from pullback._backend import cpu
+from pullback._backend import device_of
 
 SHAPES = ((0,), (1,), (7,), (17,), (3, 5), (4, 1, 6), (37, 41), (1, 2049), (150, 260))
 STEPS = 3
@@ -16,12 +16,13 @@ LR, EPS = 0.05, 1e-6
 
 def _copy(x):
     """A copy of an array with the same strides where it has gaps or another order of dimensions."""
+    on = device_of(x)
     if x.flags.c_contiguous or 0 in x.shape or min(x.strides) < 0:
-        out = cpu.empty(x.shape, x.dtype)
+        out = on.empty(x.shape, x.dtype)
     else:
         extent = 1 + sum((n - 1) * s for n, s in zip(x.shape, x.strides)) // x.itemsize
-        out = np.ndarray(x.shape, x.dtype, cpu.empty((extent,), x.dtype), 0, x.strides)
-    cpu.kernels.copy(x, out)
+        out = on.as_strided(on.empty((extent,), x.dtype), x.shape, x.strides)
+    on.kernels.copy(x, out)
     return out
 
 
@@ -54,11 +55,12 @@ def step_case(name, kernel, states, step, scalars, order, first=None):
     def run(*tensors):
         arrays = [_copy(t._array) for t in tensors]
         columns = _columns(arrays)
-        counts = [cell(0.0, np.float32) for _ in range(2)]
+        on = tensors[0].device
+        counts = [cell(0.0, on, np.float32) for _ in range(2)]
         for t in range(STEPS):
             given = [[] if k is None else columns[2 + k] for k in order]
-            getattr(cpu.kernels, kernel)(columns[0], columns[1], *given, **scalars(counts, t))
-        return pb.cat([pb.from_numpy(a).reshape(-1) for column in (columns[0], *columns[2:]) for a in column])
+            getattr(on.kernels, kernel)(columns[0], columns[1], *given, **scalars(counts, t))
+        return pb.cat([pb.Tensor._wrap(a).reshape(-1) for column in (columns[0], *columns[2:]) for a in column])
 
     def value(*arrays):
         columns = _columns(arrays)
@@ -126,16 +128,16 @@ def _adam(name, weight_decay=0.0, decoupled=False, amsgrad=False, maximize=False
         "adam",
         2 + amsgrad,
         step,
-        lambda counts, t: {"steps": counts, "lr": cell(LR), **options, **flags},
+        lambda counts, t: {"steps": counts, "lr": cell(LR, device_of(counts[0])), **options, **flags},
         [0, 1, 2 if amsgrad else None],
         first=0,
     )
 
 
-def cell(value, dtype=np.float64):
+def cell(value, on, dtype=np.float64):
     """A number in memory, as a schedule keeps it."""
-    made = cpu.empty((), np.dtype(dtype))
-    cpu.kernels.fill(made, value)
+    made = on.empty((), np.dtype(dtype))
+    on.kernels.fill(made, value)
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cases.optimizer import EPS, LR, cell, step_case
-from pullback._backend import cpu
+from pullback._backend import device_of
 
 
 def _decayed(p, g, weight_decay, maximize, decoupled=False):
@@ -22,7 +22,12 @@ def _adagrad(name, lr_decay=0.0, weight_decay=0.0, maximize=False):
 
     options = {"lr_decay": lr_decay, "eps": EPS, "weight_decay": weight_decay, "maximize": maximize}
     return step_case(
-        f"adagrad[{name}]", "adagrad", 1, step, lambda counts, t: {"steps": counts, "lr": cell(LR), **options}, [0]
+        f"adagrad[{name}]",
+        "adagrad",
+        1,
+        step,
+        lambda counts, t: {"steps": counts, "lr": cell(LR, device_of(counts[0])), **options},
+        [0],
     )
 
 
@@ -70,7 +75,7 @@ def _nadam(name, weight_decay=0.0, maximize=False, decoupled=False, beta1=0.9, b
 
     def scalars(counts, t):
         if t == 0:
-            products[:] = [cell(1.0, np.float32) for _ in counts]
+            products[:] = [cell(1.0, device_of(c), np.float32) for c in counts]
         return {"mu_products": list(products), "steps": counts, "lr": LR, **options, **flags}
 
     return step_case(f"nadam[{name}]", "nadam", 2, step, scalars, [0, 1], first=0)
@@ -97,7 +102,7 @@ def _radam(name, weight_decay=0.0, maximize=False, decoupled=False, beta1=0.9, b
     def scalars(counts, t):
         if t == 0:
             for c in counts:
-                cpu.kernels.fill(c, float(start))
+                device_of(c).kernels.fill(c, float(start))
         return {"steps": counts, **options, **flags}
 
     return step_case(f"radam[{name}]", "radam", 2, step, scalars, [0, 1], first=0)

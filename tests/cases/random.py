@@ -14,8 +14,8 @@ SEED = 0x1234_5678_9ABC
 SHAPES = (*VECTOR_SIZES, (), (3, 5), (2, 0, 3), (63,), (64,), (65,), (511,), (513,), (37, 41), (1, 2049))
 
 
-def generator():
-    return pb.Generator().manual_seed(SEED)
+def generator(like):
+    return pb.Generator(like.device).manual_seed(SEED)
 
 
 def philox(blocks, seed=SEED, first=0):
@@ -105,14 +105,14 @@ def _floats(dtype):
         _drawn(
             "rand",
             dtype,
-            lambda x: pb.rand_like(x, generator=generator()),
+            lambda x: pb.rand_like(x, generator=generator(x)),
             lambda n: unit(n, dtype),
             torch="torch.rand_like(a)",
         ),
         _drawn(
             "uniform_",
             dtype,
-            lambda x: x.uniform_(-3, 5, generator=generator()),
+            lambda x: x.uniform_(-3, 5, generator=generator(x)),
             lambda n: -3 + 8 * unit(n, dtype),
             lambda n: np.full(n, 8.0),
             torch="a.uniform_(-3, 5)",
@@ -120,7 +120,7 @@ def _floats(dtype):
         _drawn(
             "randn",
             dtype,
-            lambda x: pb.randn_like(x, generator=generator()),
+            lambda x: pb.randn_like(x, generator=generator(x)),
             lambda n: box_muller(n, dtype)[0],
             lambda n: box_muller(n, dtype)[1],
             torch="torch.randn_like(a)",
@@ -128,7 +128,7 @@ def _floats(dtype):
         _drawn(
             "normal_",
             dtype,
-            lambda x: x.normal_(2, 3, generator=generator()),
+            lambda x: x.normal_(2, 3, generator=generator(x)),
             lambda n: 2 + 3 * box_muller(n, dtype)[0],
             lambda n: 2 + 3 * box_muller(n, dtype)[1],
             torch="a.normal_(2, 3)",
@@ -136,14 +136,14 @@ def _floats(dtype):
         _drawn(
             "exponential_",
             dtype,
-            lambda x: x.exponential_(0.5, generator=generator()),
+            lambda x: x.exponential_(0.5, generator=generator(x)),
             lambda n: -2 * np.log(positive(_numbers(n, dtype)[:n], dtype)),
             torch="a.exponential_(0.5)",
         ),
         _drawn(
             "random_",
             dtype,
-            lambda x: x.random_(generator=generator()),
+            lambda x: x.random_(generator=generator(x)),
             lambda n: below(2**24 if dtype == "float32" else 2**53, n).astype(float),
             torch="a.random_()",
         ),
@@ -151,10 +151,10 @@ def _floats(dtype):
 
 
 def _bits(x):
-    state = generator().state
+    state = generator(x).state
     out = x.device.empty(x._array.shape, np.dtype(np.int32))
     x.device.kernels.random_bits(state, out)
-    return pb.from_numpy(out)
+    return pb.Tensor._wrap(out)
 
 
 def _shuffled(n):
@@ -196,7 +196,7 @@ CASES = [
         _drawn(
             f"randint[{dtype}]",
             "float32",
-            lambda x, dtype=dtype: pb.randint_like(x, -100, 28, dtype=getattr(pb, dtype), generator=generator()),
+            lambda x, dtype=dtype: pb.randint_like(x, -100, 28, dtype=getattr(pb, dtype), generator=generator(x)),
             lambda n: below(128, n) - 100,
             torch=f"torch.randint(-100, 28, a.shape, dtype=torch.{dtype})",
         )
@@ -206,7 +206,7 @@ CASES = [
         _drawn(
             f"randint[{dtype}, 0 1]",
             "float32",
-            lambda x, dtype=dtype: pb.randint_like(x, 2, dtype=getattr(pb, dtype), generator=generator()),
+            lambda x, dtype=dtype: pb.randint_like(x, 2, dtype=getattr(pb, dtype), generator=generator(x)),
             lambda n: below(2, n),
         )
         for dtype in ("uint8", "bool", "float64")
@@ -214,7 +214,9 @@ CASES = [
     *[
         Case(
             name=f"randperm[{dtype}]",
-            run=lambda x, dtype=dtype: pb.randperm(x.numel(), dtype=getattr(pb, dtype), generator=generator()),
+            run=lambda x, dtype=dtype: pb.randperm(
+                x.numel(), dtype=getattr(pb, dtype), generator=generator(x), device=x.device
+            ),
             inputs=_of_shape,
             value=lambda x: _shuffled(x.size),
             shapes=((0,), (1,), (2,), (7,), (100,), (1000,)),
@@ -226,7 +228,7 @@ CASES = [
     ],
     Case(
         name="bernoulli",
-        run=lambda p: pb.bernoulli(p, generator=generator()),
+        run=lambda p: pb.bernoulli(p, generator=generator(p)),
         inputs=lambda rng, shape: [rng.random(shape)],
         value=lambda p: (words(p.size).reshape(p.shape) < p * 2.0**32).astype(float),
         shapes=SHAPES,
@@ -235,7 +237,7 @@ CASES = [
     *[
         Case(
             name=f"multinomial[{'with' if replacement else 'without'} replacement]",
-            run=lambda w, replacement=replacement: pb.multinomial(w, 3, replacement, generator=generator()),
+            run=lambda w, replacement=replacement: pb.multinomial(w, 3, replacement, generator=generator(w)),
             inputs=_weights,
             value=lambda w, replacement=replacement: _drawn_rows(w, 3, replacement),
             shapes=((1, 4), (5, 7), (40, 65)),
@@ -246,7 +248,7 @@ CASES = [
     *[
         Case(
             name=f"dropout[{p}]",
-            run=lambda x, p=p: pb.dropout(x, p, generator=generator()),
+            run=lambda x, p=p: pb.dropout(x, p, generator=generator(x)),
             inputs=lambda rng, shape: [rng.standard_normal(shape)],
             value=lambda x, p=p: np.where(_kept(x, p), x / (1 - p), 0),
             vjp=lambda dy, x, p=p: (np.where(_kept(x, p), dy / (1 - p), 0),),

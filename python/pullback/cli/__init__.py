@@ -35,6 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--lr", type=float, default=3e-3, help="AdamW's learning rate at its highest (default: 0.003)")
     train.add_argument("--weight-decay", type=float, default=1e-2, metavar="λ", help="default: 0.01")
     train.add_argument("--seed", type=int, default=0, help="of the split, the weights and the batches (default: 0)")
+    train.add_argument(
+        "--device",
+        default="cpu",
+        metavar="cpu|cuda|auto",
+        help="where to compute; auto: on a GPU where there is one (default: cpu)",
+    )
     train.add_argument("--out", default=None, metavar="DIR", help="where results go (default: runs/DATA-MODEL)")
     commands.add_parser("bench", add_help=False, help="measure every kernel, against PyTorch (from a checkout)")
     commands.add_parser("doctor", help="print version, instruction set, threads and GPU state")

@@ -110,16 +110,23 @@ def one_cycle(step: int, steps: int, peak: float) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def evaluate(model: nn.Module, data: Data, batch: int = 2048) -> tuple[float, float, Any]:
+def choose_device(name: str) -> pullback.device:
+    """The device of --device; RuntimeError for one that is not there, saying what is missing."""
+    if name == "auto":
+        name = "cuda" if pullback.cuda.is_available() else "cpu"
+    return pullback.zeros((), device=name).device
+
+
+def evaluate(model: nn.Module, data: Data, device: pullback.device, batch: int = 2048) -> tuple[float, float, Any]:
     """Mean loss, accuracy and predictions, in evaluation mode."""
     model.eval()
     loss, predicted = 0.0, []
     with pullback.no_grad():
         for i in range(0, len(data.labels), batch):
-            x, y = pullback.from_numpy(data.images[i : i + batch]), pullback.from_numpy(data.labels[i : i + batch])
+            x, y = [pullback.from_numpy(a[i : i + batch]).to(device) for a in (data.images, data.labels)]
             logits = model(x)
             loss += float(F.cross_entropy(logits, y, reduction="sum").item())
-            predicted.append(logits.argmax(1).numpy())
+            predicted.append(logits.argmax(1).cpu().numpy())
     guesses = np.concatenate(predicted) if predicted else np.zeros(0, np.int64)
     n = max(1, len(data.labels))
     return loss / n, float((guesses == data.labels).sum()) / n, guesses
@@ -134,7 +141,8 @@ class Run:
         self.epochs = args.epochs or EPOCHS[job.kind]
         self.peak = args.lr
         self.rng = np.random.default_rng(args.seed)
-        self.model = make_model(args, job)
+        self.device = choose_device(args.device)
+        self.model = make_model(args, job).to(self.device)
         self.optimizer = optim.AdamW(self.model.parameters(), lr=args.lr, weight_decay=args.weight_decay)
         self.steps = self.epochs * -(-len(job.train.labels) // self.batch_size)
         self.step = 0
@@ -150,8 +158,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = one_cycle(self.step, self.steps, self.peak)
         self.step += 1
-        y = pullback.from_numpy(labels)
-        logits = self.model(pullback.from_numpy(images))
+        x, y = [pullback.from_numpy(a).to(self.device) for a in (images, labels)]
+        logits = self.model(x)
         loss = F.cross_entropy(logits, y, label_smoothing=SMOOTHING)
         value = float(loss.item())
         if not math.isfinite(value):
@@ -159,7 +167,7 @@ class Run:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return value * len(labels), int((logits.detach().argmax(1).numpy() == labels).sum())
+        return value * len(labels), int((logits.detach().argmax(1).cpu().numpy() == labels).sum())
 
     def epoch(self, number: int, tick: Callable[[int, float, float, float], None]) -> dict[str, float]:
         """One pass over the training data, then the validation; `tick(samples, loss, accuracy, samples/s)`."""
@@ -174,7 +182,7 @@ class Run:
             loss, hits, seen = loss + step_loss, hits + step_hits, min(n, i + self.batch_size)
             tick(seen, loss / seen, hits / seen, seen / (time.perf_counter() - start))
         rate = n / (time.perf_counter() - start)
-        valid_loss, valid_accuracy, _ = evaluate(self.model, self.job.valid)
+        valid_loss, valid_accuracy, _ = evaluate(self.model, self.job.valid, self.device)
         row = {"epoch": number, "train_loss": loss / n, "train_accuracy": hits / n}
         row |= {"valid_loss": valid_loss, "valid_accuracy": valid_accuracy, "samples_per_second": rate}
         self.history.append(row)
@@ -268,7 +276,9 @@ def train(args: argparse.Namespace) -> int:
     results: dict[str, Any] = {"parameters": sum(p.numel() for p in run.model.parameters()), "seconds": seconds}
     predicted = None
     for part in ("train", "valid", "test"):
-        results[f"{part}_loss"], results[f"{part}_accuracy"], predicted = evaluate(run.model, getattr(job, part))
+        results[f"{part}_loss"], results[f"{part}_accuracy"], predicted = evaluate(
+            run.model, getattr(job, part), run.device
+        )
     write(run, out, args, results, predicted)
     show(console, run, results, out)
     console.print(f"test accuracy: {results['test_accuracy'] * 100:.1f} %", highlight=False)

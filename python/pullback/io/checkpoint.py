@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullback import Tensor
+from pullback._backend import as_device, cpu
 
 from .safetensors import read_arrays, to_tensor, write_arrays
 
@@ -45,11 +46,12 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     write_arrays(encoder.arrays, path, {"format": _FORMAT, "structure": text})
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """What `save` wrote. Nothing in the file is executed.
+def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
+    """What `save` wrote. Nothing in the file is executed. Tensors come to the device that they were on, or to
+    `map_location`.
 
-    Raises FileNotFoundError, ValueError when the file is damaged or is not a checkpoint, ImportError without
-    the extra `io`.
+    Raises FileNotFoundError, ValueError when the file is damaged or is not a checkpoint, RuntimeError for a device
+    that is not here, ImportError without the extra `io`.
     """
     arrays, metadata = read_arrays("load", path)
     if metadata.get("format") != _FORMAT:
@@ -58,9 +60,15 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"found {metadata.get('format')!r}; plain weights are read by pullback.io.load_file"
         )
     try:
-        return _Decoder(arrays).decode(json.loads(metadata["structure"]))
+        return _Decoder(arrays, map_location).decode(json.loads(metadata["structure"]))
+    except _NoDevice:
+        raise
     except (KeyError, TypeError, ValueError, StopIteration, RuntimeError) as error:
         raise ValueError(f"load: {os.fspath(path)}: the description of the checkpoint is damaged: {error!r}") from None
+
+
+class _NoDevice(RuntimeError):
+    """A tensor was saved on a device that is not here."""
 
 
 class _Encoder:
@@ -70,10 +78,16 @@ class _Encoder:
 
     def encode(self, value: Any, path: tuple[str, ...]) -> Any:
         if isinstance(value, Tensor):
-            tag: dict[str, Any] = {"tensor": self._store(value.detach().cpu().numpy(), path)}
+            array = value._array
+            memory = (value.device, value.device.pointer(array), array.shape, array.strides, array.dtype.str)
+            tag: dict[str, Any] = {"tensor": self._store(value.device.to_host(array), memory, path)}
+            if value.device is not cpu:
+                tag["device"] = str(value.device)
             return tag | {"requires_grad": True} if value.requires_grad else tag
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
-            return {"array" if isinstance(value, np.ndarray) else "scalar": self._store(np.asarray(value), path)}
+            array = np.asarray(value)
+            memory = (cpu, array.ctypes.data, array.shape, array.strides, array.dtype.str)
+            return {"array" if isinstance(value, np.ndarray) else "scalar": self._store(array, memory, path)}
         if value is None or isinstance(value, (bool, int, str)):
             return value
         if isinstance(value, float):
@@ -92,9 +106,8 @@ class _Encoder:
             return key
         raise TypeError(f"save: obj{_place(path)} has the key {key!r}: keys must be strings or finite numbers")
 
-    def _store(self, array: NDArray[Any], path: tuple[str, ...]) -> str:
+    def _store(self, array: NDArray[Any], memory: tuple[Any, ...], path: tuple[str, ...]) -> str:
         """The name of the array in the file, the same for the same memory."""
-        memory = (array.ctypes.data, array.shape, array.strides, array.dtype.str)
         if array.size and memory in self._names:
             return self._names[memory]
         stem = ".".join(path) or "obj"
@@ -108,8 +121,9 @@ class _Encoder:
 
 
 class _Decoder:
-    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def __init__(self, arrays: dict[str, NDArray[Any]], device: Any) -> None:
         self.arrays = arrays
+        self.device = device
         self.tensors: dict[tuple[str, bool], Tensor] = {}
 
     def decode(self, node: Any) -> Any:
@@ -123,7 +137,16 @@ class _Decoder:
     def _tensor(self, node: dict[str, Any]) -> Tensor:
         key = (node["tensor"], bool(node.get("requires_grad", False)))
         if key not in self.tensors:
-            self.tensors[key] = to_tensor("load", key[0], self.arrays[key[0]]).requires_grad_(key[1])
+            stored = to_tensor("load", key[0], self.arrays[key[0]])
+            try:
+                on = as_device(self.device or node.get("device"))
+                self.tensors[key] = stored.to(on).requires_grad_(key[1])
+            except RuntimeError as error:
+                if self.device is None and "device" in node:
+                    raise _NoDevice(
+                        f"load: {key[0]!r} was saved on {node['device']}, pass map_location='cpu': {error}"
+                    ) from None
+                raise
         return self.tensors[key]
 
     _readers: dict[str, Callable[[_Decoder, dict[str, Any]], Any]] = {

@@ -39,14 +39,14 @@ def save_file(
     write_arrays(arrays, path, dict(metadata) if metadata is not None else None)
 
 
-def load_file(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors in a safetensors file by name.
+def load_file(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Tensor]:
+    """The tensors in a safetensors file by name, on a device.
 
     Raises ImportError without the extra `io`, FileNotFoundError, ValueError when the file is damaged or cut
     short, and TypeError for an element type that pullback lacks.
     """
     arrays, _ = read_arrays("load_file", path)
-    return {name: to_tensor("load_file", name, array) for name, array in arrays.items()}
+    return {name: to_tensor("load_file", name, array).to(device) for name, array in arrays.items()}
 
 
 def write_arrays(

@@ -245,5 +245,5 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     with _tape.no_grad():
         tensor.normal_(0, std, generator=generator)
         for column in range(columns):
-            tensor[randperm(rows, generator=generator)[:zeros], column] = 0
+            tensor[randperm(rows, generator=generator, device=tensor.device)[:zeros], column] = 0
     return tensor

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pullback import _dtype
-from pullback._backend import device as Device
+from pullback._backend import as_device, device as Device
 from pullback._session import rebound
 from pullback._tensor import RemovableHandle, Tensor
 from pullback.nn import _hooks, _state
@@ -162,6 +162,10 @@ class Module(Names):
         """Everything on the CPU."""
         return self.to("cpu")
 
+    def cuda(self: _M, device: Any = None) -> _M:
+        """Everything on a GPU, by default the current one."""
+        return self.to("cuda" if device is None else as_device(device))
+
     # --- state ----------------------------------------------------------------------------------------------------
 
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
@@ -279,4 +283,4 @@ def _device_and_dtype(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[De
             raise TypeError(f"to: expected a device, a dtype or a tensor, got {value!r}")
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"to: dtype expects a floating-point type, got {dtype!r}")
-    return None if device is None else Device(device), dtype
+    return None if device is None else as_device(device), dtype

@@ -90,19 +90,28 @@ def promote(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor, Te
     return a, b
 
 
-def on_one_device(op: str, names: Sequence[str], tensors: Sequence[Tensor]) -> list[Tensor]:
+def on_one_device(op: str, names: Sequence[str], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     """The tensors, those without dimensions on the CPU being moved to the device of the others.
 
     RuntimeError where there is more than one device.
     """
-    devices = list(dict.fromkeys([t.device for t in tensors]))
-    if len(devices) == 1:
-        return list(tensors)
-    others = [d for d in devices if d is not cpu]
+    first = tensors[0].device
+    for t in tensors:
+        if t.device is not first:
+            break
+    else:
+        return tensors
+    others = {t.device for t in tensors} - {cpu}
     if len(others) > 1 or any(t._array.ndim for t in tensors if t.device is cpu):
-        found = ", ".join([f"{name} on {t.device}" for name, t in zip(names, tensors)])
+        check_devices(op, **dict(zip(names, tensors)))
+    return [t.to(*others) for t in tensors]
+
+
+def check_devices(op: str, **named: Tensor) -> None:
+    """RuntimeError where tensors live on different devices."""
+    if len({t.device for t in named.values()}) > 1:
+        found = ", ".join([f"{name} on {t.device}" for name, t in named.items()])
         raise RuntimeError(f"{op}: expected all tensors on one device, got {found}")
-    return [t.to(others[0]) for t in tensors]
 
 
 def from_array(value: Any) -> Tensor:

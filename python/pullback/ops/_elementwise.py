@@ -73,7 +73,7 @@ def as_operands(op: str, names: tuple[str, ...], operands: tuple[Any, ...]) -> l
     tensors = [
         view.to_dtype(x, common) if isinstance(x, Tensor) else scalar_tensor(x, common, device) for x in operands
     ]
-    return on_one_device(op, names, tensors)
+    return list(on_one_device(op, names, tensors))
 
 
 def check_floating(op: str, x: Tensor, name: str = "input") -> Tensor:

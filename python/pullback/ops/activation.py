@@ -14,7 +14,7 @@ from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor, method
 from pullback.ops._arrays import empty_as, zeros_array
-from pullback.ops._broadcast import check_tensor, sum_array_to, sum_to, to_float
+from pullback.ops._broadcast import check_devices, check_tensor, on_one_device, sum_array_to, sum_to, to_float
 from pullback.ops._elementwise import check_floating, gradient_like, launch, launch_into, recording
 from pullback.ops.where import clamp, clamp_, where
 
@@ -323,6 +323,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     check_tensor("heaviside", input)
     if check_tensor("heaviside", values, "values").dtype is not input.dtype:
         raise RuntimeError(f"heaviside: values expects dtype {input.dtype} as input has, got {values.dtype}")
+    input, values = on_one_device("heaviside", ("input", "values"), (input, values))
     out = launch("heaviside", (input._array, values._array))
     return record(_HEAVISIDE, out, (input, values), (input,), (values._array.shape,))
 
@@ -359,6 +360,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     check_floating("prelu", check_tensor("prelu", input))
     if check_tensor("prelu", weight, "weight").dtype is not input.dtype:
         raise RuntimeError(f"prelu: weight expects dtype {input.dtype} as input has, got {weight.dtype}")
+    if weight.device is not input.device:
+        check_devices("prelu", input=input, weight=weight)
     ndim = input._array.ndim
     channels = input._array.shape[1] if ndim > 1 else 1
     if weight._array.ndim > 1 or weight._array.size not in (1, channels) or (ndim == 0 and weight._array.size != 1):

@@ -14,7 +14,7 @@ from pullback._tape import OUTPUT, Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import strided, view
 from pullback.ops._arrays import apart, broadcast_array, copy_array, fill_array, zeros_array
-from pullback.ops._broadcast import Number, check_tensor, normalize_dim, scalar_tensor
+from pullback.ops._broadcast import Number, check_devices, check_tensor, normalize_dim, scalar_tensor
 from pullback.ops._elementwise import recording
 from pullback.ops.index import ADD, ASSIGN, as_index
 
@@ -22,7 +22,7 @@ __all__ = ["gather", "one_hot", "scatter", "scatter_add", "scatter_reduce", "tak
 
 
 def _check_index(op: str, input: Tensor, dim: int, index: Any) -> tuple[int, Tensor]:
-    d, i = normalize_dim(op, dim, check_tensor(op, input).ndim), as_index(op, index)
+    d, i = normalize_dim(op, dim, check_tensor(op, input).ndim), as_index(op, index, input=input)
     fits = i.ndim == input.ndim and all(e == d or n <= m for e, (n, m) in enumerate(zip(i.shape, input.shape)))
     if not fits and i.numel():
         raise RuntimeError(
@@ -115,6 +115,8 @@ def _source(op: str, input: Tensor, index: Tensor, src: Any) -> Tensor:
     if isinstance(src, Number):
         return scalar_tensor(src, input.dtype, input.device).expand(index.shape)
     values = view.to_dtype(check_tensor(op, src, "src"), input.dtype)
+    if values.device is not input.device:
+        check_devices(op, input=input, src=values)
     if values.ndim != index.ndim or any(n < m for n, m in zip(values.shape, index.shape)):
         raise RuntimeError(f"{op}: src expects at least index's shape {list(index.shape)}, got {list(values.shape)}")
     return values if values.shape == index.shape else view.slice_view(values, tuple([slice(n) for n in index.shape]))

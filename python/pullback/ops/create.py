@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pullback import _dtype
-from pullback._backend import adopt, as_device
+from pullback import _backend, _dtype
+from pullback._backend import adopt, as_device, is_gpu_array
 from pullback._dtype import dtype as DType, get_default_dtype
 from pullback._tensor import Tensor, method
 from pullback.ops import view
@@ -82,6 +82,8 @@ def tensor(
     """
     if isinstance(data, Tensor):
         made = data.detach().clone()
+    elif is_gpu_array(data):
+        made = from_dlpack(data).clone()
     else:
         array = _to_numpy("tensor", data, dtype)
         _dtype.from_numpy(array.dtype.newbyteorder("="))
@@ -95,6 +97,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         t = data
     elif isinstance(data, np.ndarray):
         t = from_numpy(data)
+    elif is_gpu_array(data):
+        t = from_dlpack(data)
     else:
         return tensor(data, dtype=dtype, device=device)
     return _options("as_tensor", t, dtype, device, False)
@@ -113,8 +117,14 @@ def from_numpy(ndarray: Any) -> Tensor:
 
 
 def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor over the memory of any object that speaks DLPack."""
-    return from_numpy(np.from_dlpack(ext_tensor))
+    """A tensor over the memory of any object that speaks DLPack, on the CPU or a GPU. TypeError for other objects."""
+    if not hasattr(ext_tensor, "__dlpack_device__"):
+        raise TypeError(f"from_dlpack: expected an object with __dlpack__, got {type(ext_tensor).__name__}")
+    array = _backend.from_dlpack(ext_tensor)
+    if isinstance(array, np.ndarray):
+        return from_numpy(array)
+    _dtype.from_numpy(array.dtype)
+    return Tensor._wrap(array)
 
 
 def _size(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:

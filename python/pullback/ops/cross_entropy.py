@@ -16,7 +16,7 @@ from pullback._backend import device_of
 from pullback._tape import Node, Rule, grad_enabled, record
 from pullback._tensor import Tensor
 from pullback.ops._arrays import empty_as, fill_array
-from pullback.ops._broadcast import check_tensor
+from pullback.ops._broadcast import check_devices, check_tensor
 from pullback.ops._elementwise import recording
 from pullback.ops.loss import choose_reduction
 from pullback.ops.reduce import sum
@@ -130,6 +130,8 @@ def _check(op: str, input: Any, target: Any, weight: Any) -> int:
                 f"{op}: weight expects shape [{shape[axis]}] and {x.dtype} without a gradient, got {weight.dtype} of "
                 f"shape {list(weight.shape)}{', requires_grad' if weight.requires_grad else ''}"
             )
+    if t.device is not x.device or (weight is not None and weight.device is not x.device):
+        check_devices(op, input=x, target=t, **({} if weight is None else {"weight": weight}))
     if t.dtype is _dtype.int64:
         expected = shape[:axis] + shape[axis + 1 :]
         if t._array.shape != expected:

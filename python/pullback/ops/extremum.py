@@ -155,14 +155,13 @@ def _index_pullback(node: Node, dy: Any) -> tuple[Any]:
 
 
 def _index_pullback_ops(node: Node, dy: Any) -> tuple[Any]:
-    from pullback.ops.create import zeros
 
     shape, axis, kept = node.args
     if dy[0] is None:
         return (None,)
     full = shape or (1,)
     index, dy = reshape(node.tensors()[0], kept or (1,)), reshape(dy[0], kept or (1,))
-    return (reshape(zeros(full, dtype=dy.dtype).scatter_add(axis, index, dy), shape),)
+    return (reshape(dy.new_zeros(full).scatter_add(axis, index, dy), shape),)
 
 
 def chosen(name: str) -> Rule:

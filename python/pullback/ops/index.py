@@ -18,7 +18,16 @@ from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import strided, view
 from pullback.ops._arrays import apart, broadcast_array, copy_array, zeros_array
-from pullback.ops._broadcast import Number, check_tensor, normalize_dim, scalar_tensor, sum_array_to, sum_to
+from pullback.ops._broadcast import (
+    Number,
+    check_devices,
+    check_tensor,
+    normalize_dim,
+    on_one_device,
+    scalar_tensor,
+    sum_array_to,
+    sum_to,
+)
 from pullback.ops._elementwise import recording
 
 __all__ = [
@@ -35,10 +44,13 @@ Shape = tuple[int, ...]
 ASSIGN, ADD = 0, 1  # how values join what is there: the modes of csrc/kernels/along.h
 
 
-def as_index(op: str, index: Any, name: str = "index") -> Tensor:
-    """The index as int64. IndexError for a dtype that is no integer."""
+def as_index(op: str, index: Any, name: str = "index", **beside: Tensor) -> Tensor:
+    """The index as int64. IndexError for a dtype that is no integer, RuntimeError for another device than the tensor's
+    that it goes into."""
     if check_tensor(op, index, name).dtype.category != 1:
         raise IndexError(f"{op}: {name} expects an integer dtype, got {index.dtype}")
+    if beside:
+        check_devices(op, **beside, **{name: index})
     return view.to_dtype(index, int64)
 
 
@@ -141,6 +153,7 @@ _PUT = Rule("index_put", _put_pullback, _put_pullback_ops)
 
 def put_at(x: Tensor, indices: list[Tensor], dims: Shape, at: int, wrap: bool, values: Tensor, mode: int) -> Tensor:
     """A copy of x with x[i] ← values, combined by mode (ASSIGN or ADD)."""
+    values = _values_beside(x, values)
     places = Places(x._array.shape, indices, dims, at, wrap)
     check_values("index_put", values, places.shape)
     y = places.write(copy_array(x._array), values._array, mode)
@@ -149,6 +162,7 @@ def put_at(x: Tensor, indices: list[Tensor], dims: Shape, at: int, wrap: bool, v
 
 def put_at_(x: Tensor, indices: list[Tensor], dims: Shape, at: int, wrap: bool, values: Tensor, mode: int) -> Tensor:
     """`put_at` in place."""
+    values = _values_beside(x, values)
     if recording(x, values):
         return x._assign(put_at(x, indices, dims, at, wrap, values, mode))
     strided.check_overlap(x)
@@ -157,6 +171,11 @@ def put_at_(x: Tensor, indices: list[Tensor], dims: Shape, at: int, wrap: bool, 
     places.write(x._array, apart(values._array, x._array), mode)
     x._version[0] += 1
     return x
+
+
+def _values_beside(x: Tensor, values: Tensor) -> Tensor:
+    """The values on x's device. RuntimeError where they live elsewhere and are not one number."""
+    return values if values.device is x.device else on_one_device("index_put", ("input", "values"), (x, values))[1]
 
 
 def check_values(op: str, values: Tensor, shape: Shape) -> None:
@@ -202,10 +221,10 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 
 def _row_index(op: str, input: Tensor, dim: int, index: Any) -> tuple[int, Tensor]:
     """The dimension from the front, and the index as a vector."""
-    i = as_index(op, index)
+    i = as_index(op, index, input=check_tensor(op, input))
     if i.ndim > 1:
         raise IndexError(f"{op}: index expects one dimension, got shape {list(i.shape)}")
-    return normalize_dim(op, dim, check_tensor(op, input).ndim), i if i.ndim else i.reshape(1)
+    return normalize_dim(op, dim, input.ndim), i if i.ndim else i.reshape(1)
 
 
 @method
@@ -268,13 +287,13 @@ def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 def take(input: Tensor, index: Tensor) -> Tensor:
     """y = x.ravel()[index], of the index's shape; −1 is the last element. IndexError out of range."""
     flat = check_tensor("take", input).reshape(-1)
-    return index_at(flat, [as_index("take", index)], (0,), 0, True)
+    return index_at(flat, [as_index("take", index, input=flat)], (0,), 0, True)
 
 
 @method
 def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """x.ravel()[index] = source, or += with `accumulate`, in place. IndexError out of range."""
-    i = as_index("put_", index)
+    i = as_index("put_", index, self=self)
     values = _as_value("put_", self, source, "source")
     if values.numel() != i.numel():
         raise RuntimeError(f"put_: source expects {i.numel()} elements as index has, got shape {list(values.shape)}")
@@ -316,7 +335,7 @@ def embedding(
         raise NotImplementedError("embedding: scale_grad_by_freq and sparse gradients do not exist here")
     if check_tensor("embedding", weight, "weight").ndim != 2:
         raise RuntimeError(f"embedding: weight expects [V, D], got shape {list(weight.shape)}")
-    index = as_index("embedding", input, "input")
+    index = as_index("embedding", input, "input", weight=weight)
     if padding_idx is not None:
         padding_idx = normalize_dim("embedding", padding_idx, weight.shape[0], "padding_idx")
     if max_norm is not None:

@@ -14,7 +14,7 @@ from pullback._tape import Node, Rule, record, record_many
 from pullback._tensor import Tensor, method
 from pullback.ops import view
 from pullback.ops._arrays import empty_ordered
-from pullback.ops._broadcast import check_tensor, normalize_dim
+from pullback.ops._broadcast import check_devices, check_tensor, normalize_dim
 
 __all__ = [
     "atleast_1d",
@@ -57,6 +57,8 @@ def _tensors(op: str, tensors: Any) -> list[Tensor]:
     for i, t in enumerate(tensors):
         if not isinstance(t, Tensor):
             raise TypeError(f"{op}: tensors[{i}] expects a Tensor, got {type(t).__name__}")
+        if t.device is not tensors[0].device:
+            check_devices(op, **{f"tensors[{k}]": x for k, x in enumerate(tensors)})
         if common is None:
             common = t.dtype
         elif t.dtype is not common:

@@ -14,7 +14,7 @@ from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
 from pullback.ops._arrays import broadcast_array, zeros_array
-from pullback.ops._broadcast import broadcast_shapes, check_tensor
+from pullback.ops._broadcast import broadcast_shapes, check_devices, check_tensor
 
 __all__ = ["argwhere", "masked_scatter", "masked_select", "nonzero"]
 
@@ -55,7 +55,9 @@ def _masked(op: str, input: Tensor, mask: Any) -> tuple[Tensor, Tensor]:
     """Both stretched to the common shape."""
     if check_tensor(op, mask, "mask").dtype is not _dtype.bool_:
         raise RuntimeError(f"{op}: mask expects a bool tensor, got dtype {mask.dtype}")
-    shape = broadcast_shapes(op, check_tensor(op, input).shape, mask.shape) or (1,)
+    if check_tensor(op, input).device is not mask.device:
+        check_devices(op, input=input, mask=mask)
+    shape = broadcast_shapes(op, input.shape, mask.shape) or (1,)
     return view.expand(input, shape), view.expand(mask, shape)
 
 

@@ -14,13 +14,7 @@ from pullback import _dtype
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, quick, record
 from pullback._tensor import Tensor, method
-from pullback.ops._broadcast import (
-    broadcast_shapes,
-    check_tensor,
-    from_array,
-    sum_array_to,
-    sum_to,
-)
+from pullback.ops._broadcast import broadcast_shapes, check_devices, check_tensor, from_array, sum_array_to, sum_to
 from pullback.ops.view import reshape_array
 
 __all__ = [
@@ -148,7 +142,7 @@ def list_shapes(**named: Tensor) -> str:
 
 
 def check_types(op: str, **named: Any) -> None:
-    """TypeError for what is no tensor, RuntimeError where the dtypes differ."""
+    """TypeError for what is no tensor, RuntimeError where the dtypes or the devices differ."""
     first: tuple[str, Tensor] | None = None
     for name, x in named.items():
         check_tensor(op, x, name)
@@ -160,6 +154,8 @@ def check_types(op: str, **named: Any) -> None:
             raise RuntimeError(
                 f"{op}: {name} expects dtype {first[1].dtype} as {first[0]}, got {x.dtype} {list_shapes(**named)}"
             )
+        elif x.device is not first[1].device:
+            check_devices(op, **named)
 
 
 def check_dims(op: str, expected: Sequence[int], **named: Tensor) -> None:
@@ -195,7 +191,12 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     A vector `input` is one row, a vector `other` one column; the result then lacks that dimension. RuntimeError where the
     shapes do not fit or the dtypes differ.
     """
-    if isinstance(input, Tensor) and isinstance(other, Tensor) and input.dtype is other.dtype:
+    if (
+        isinstance(input, Tensor)
+        and isinstance(other, Tensor)
+        and input.dtype is other.dtype
+        and input.device is other.device
+    ):
         x, y = input._array.shape, other._array.shape
         if len(x) == 2 == len(y) and x[1] == y[0] and input.dtype.is_floating_point:
             return multiply(input, other)

@@ -161,7 +161,7 @@ def normal(
         raise RuntimeError(f"normal: std expects a value ≥ 0, got {std}")
     spread, center = [x.detach() if isinstance(x, Tensor) else x for x in (std, mean)]
     shape = given[0].shape if len(given) == 1 else (given[0].detach() + given[1].detach()).shape
-    return randn(shape, generator=generator, dtype=given[0].dtype) * spread + center
+    return randn(shape, generator=generator, dtype=given[0].dtype, device=given[0].device) * spread + center
 
 
 @method

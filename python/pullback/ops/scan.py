@@ -104,11 +104,11 @@ def _shifted(x: Tensor, axis: int, fill: float, back: bool = False) -> Tensor:
     from pullback.ops import cat, full
 
     if x.ndim == 0:
-        return full((), fill, dtype=x.dtype)
+        return full((), fill, dtype=x.dtype, device=x.device)
     if x.shape[axis] == 0:
         return x
     n = x.shape[axis]
-    edge = full([1 if d == axis else m for d, m in enumerate(x.shape)], fill, dtype=x.dtype)
+    edge = full([1 if d == axis else m for d, m in enumerate(x.shape)], fill, dtype=x.dtype, device=x.device)
     rest = narrow(x, axis, 1 if back else 0, n - 1)
     return cat([rest, edge] if back else [edge, rest], axis)
 

@@ -108,16 +108,17 @@ def _distinct(x: Tensor, order: Tensor | None, inverse_shape: Any, with_inverse:
     differs = ne(x[:-1], x[1:])
     if x.ndim > 1:
         differs = differs.reshape(differs.shape[0], math.prod(x.shape[1:])).any(1)
-    head = zeros(min(1, n), dtype=_dtype.int64)
+    options: dict[str, Any] = {"dtype": _dtype.int64, "device": x.device}
+    head = zeros(min(1, n), **options)
     starts = cat([head, nonzero(differs).reshape(-1) + 1])
     result = [index_select(x, 0, starts)]
     if with_inverse:
         run = cat([head, cumsum(differs, 0)])
         if order is not None:
-            run = zeros(n, dtype=_dtype.int64).scatter(0, order, run)
+            run = zeros(n, **options).scatter(0, order, run)
         result.append(run.reshape(inverse_shape))
     if with_counts:
-        ends = cat([starts[1:], full((min(1, n),), n, dtype=_dtype.int64)])
+        ends = cat([starts[1:], full((min(1, n),), n, **options)])
         result.append(ends - starts)
     return result[0] if len(result) == 1 else tuple(result)
 

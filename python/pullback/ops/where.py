@@ -16,7 +16,16 @@ from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
 from pullback.ops._arrays import empty_as
-from pullback.ops._broadcast import Number, check_tensor, result_type, scalar_tensor, sum_array_to, sum_to
+from pullback.ops._broadcast import (
+    Number,
+    check_devices,
+    check_tensor,
+    on_one_device,
+    result_type,
+    scalar_tensor,
+    sum_array_to,
+    sum_to,
+)
 from pullback.ops._elementwise import as_operands, bounds_of, check_floating, launch, launch_into, recording
 
 __all__ = [
@@ -85,7 +94,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     if input is None and other is None:
         return check_tensor("where", condition, "condition").nonzero(as_tuple=True)
     _check_mask("where", "condition", condition)
-    a, b = as_operands("where", ("input", "other"), (input, other))
+    given = as_operands("where", ("input", "other"), (input, other))
+    condition, a, b = on_one_device("where", ("condition", "input", "other"), (condition, *given))
     out = launch("where", (condition._array, a._array, b._array), dtype=a.dtype.numpy)
     return record(_WHERE, out, (a, b), (condition,), (a._array.shape, b._array.shape))
 
@@ -119,10 +129,12 @@ def _fill_value(input: Tensor, mask: Any, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         if not isinstance(value, Number):
             raise TypeError(f"masked_fill: value expects a number or a Tensor, got {type(value).__name__}")
-        return scalar_tensor(value, input.dtype, input.device)
+        value = scalar_tensor(value, input.dtype, input.device)
     if value._array.ndim:
         raise RuntimeError(f"masked_fill: value expects no dimensions, got shape {list(value.shape)}")
-    return view.to_dtype(value, input.dtype)
+    if input.device is not mask.device:
+        check_devices("masked_fill", input=input, mask=mask)
+    return view.to_dtype(value, input.dtype).to(input.device)
 
 
 @method
@@ -215,7 +227,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         else scalar_tensor(outermost if b is None else b, common, input.device)
         for b, outermost in zip((min, max), bounds_of(common))
     ]
-    operands = (x, low, high)
+    operands = tuple(on_one_device("clamp", ("input", "min", "max"), (x, low, high)))
     out = launch("clamp_between", tuple([t._array for t in operands]))
     return record(_CLAMP_BETWEEN, out, operands, operands, tuple([t._array.shape for t in operands]))
 
@@ -286,10 +298,14 @@ def _lerp_operands(input: Tensor, end: Any, weight: Any) -> tuple[Tensor, Tensor
     check_floating("lerp", check_tensor("lerp", input))
     if check_tensor("lerp", end, "end").dtype is not input.dtype:
         raise RuntimeError(f"lerp: end expects dtype {input.dtype} as input has, got {end.dtype}")
+    if end.device is not input.device:
+        check_devices("lerp", input=input, end=end)
     if isinstance(weight, Number):
         return input, end, scalar_tensor(weight, input.dtype, input.device)
     if check_tensor("lerp", weight, "weight").dtype is not input.dtype and weight._array.ndim:
         raise RuntimeError(f"lerp: weight expects dtype {input.dtype} as input has, got {weight.dtype}")
+    if weight.device is not input.device:
+        _, weight = on_one_device("lerp", ("input", "weight"), (input, weight))
     return input, end, view.to_dtype(weight, input.dtype)
 
 
