@@ -188,6 +188,30 @@ def test_exponential_moving_average(kind, use_buffers):
     assert model.seen.item() == pytest.approx(seen if use_buffers else 5)
 
 
+def test_averages_behind_a_captured_step():
+    runs = []
+    for wrap in (lambda step: step, pb.capture):
+        pb.manual_seed(0)
+        model = nn.Linear(3, 1)
+        averaged = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.9))
+        made = optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x):
+            made.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            made.step()
+            return loss
+
+        train = wrap(step)
+        for i in range(7):
+            train(pb.full((4, 3), 1.0 + i))
+            averaged.update_parameters(model)
+        assert averaged.n_averaged.item() == 7
+        runs.append(averaged.module.weight.detach().numpy().tobytes())
+    assert runs[0] == runs[1]
+
+
 def test_averages_that_make_no_sense():
     with pytest.raises(ValueError, match=r"decay expects a number in \[0, 1\], got 1.5"):
         swa_utils.get_ema_avg_fn(1.5)

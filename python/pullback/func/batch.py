@@ -87,17 +87,21 @@ def _batch_size(leaves: list[Any], dims: list[int | None]) -> int:
 
 
 class _Draws:
-    """What happens to the default generator from one sample to the next."""
+    """What happens to the default generator from one sample to the next. Its state is copied by kernels, so that a captured
+    step starts from the state that it finds."""
 
     def __init__(self, randomness: str) -> None:
         self._randomness = randomness
-        self._start = _random.get_rng_state()
+        generator = _random.this_thread.generator
+        self._copy, self._state = generator.device.kernels.copy, generator.state
+        self._start = generator.device.empty(self._state.shape, self._state.dtype)
+        self._copy(self._state, self._start)
 
     def around(self, call: Callable[[], Any]) -> Any:
         if self._randomness == "same":
-            _random.set_rng_state(self._start)
+            self._copy(self._start, self._state)
         result = call()
-        if self._randomness == "error" and _random.get_rng_state().tolist() != self._start.tolist():
+        if self._randomness == "error" and (self._state != self._start).any():
             raise RuntimeError(
                 "vmap: func drew random numbers; randomness='different' or 'same' says what that means for the samples"
             )

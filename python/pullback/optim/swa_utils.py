@@ -108,7 +108,7 @@ class AveragedModel(Module):
         return self.module(*args, **kwargs)
 
     def update_parameters(self, model: Module) -> None:
-        """Take the model's present weights into the average."""
+        """Take the model's present weights into the average; behind a captured step rather than in it, since it counts."""
         ours, theirs = _tensors(self.module, self.use_buffers), _tensors(model, self.use_buffers)
         current = [b.detach().to(a.device) for a, b in zip(ours, theirs)]
         averaged = [a.detach() for a in ours]
@@ -124,7 +124,7 @@ class AveragedModel(Module):
             if not self.use_buffers:
                 for a, b in zip(self.module.buffers(), model.buffers()):
                     a.copy_(b)
-            self.n_averaged += 1
+            self.n_averaged.add_(1)
 
 
 def _tensors(model: Module, use_buffers: bool) -> list[Tensor]:
