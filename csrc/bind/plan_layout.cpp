@@ -41,25 +41,22 @@ void take_gradients(PlanState& plan, const RecordingState& from, PyObject* array
     const int32_t b = PyArray_Check(array) ? made_buffer_of(from, array) : -1;
     plan.gradients.push_back(-1);
     if (b < 0 || plan.trace.buffers[b].kind != Buffer::Kind::kept || root_of(array) != array) continue;
-    constexpr Py_ssize_t ours = 2;  // the array's own, and the one in `held`
-    if (!PyArray_IS_C_CONTIGUOUS(as_array(array)) || Py_REFCNT(base_of(array)) != ours) continue;
+    if (!PyArray_IS_C_CONTIGUOUS(as_array(array)) || Py_REFCNT(base_of(array)) != 1) continue;
     plan.gradients.back() = b;
     plan.trace.buffers[b].placed = true;
   }
 }
 
-// What the plan has to keep alive: all that the recording held, but for the gradients that move.
+// What the plan has to keep alive: given memory, and what the step kept, but for gradients that move.
 bool take_held(PlanState& plan, RecordingState& from) {
-  plan.held = PyList_New(0);
-  for (Py_ssize_t i = 0; plan.held && i < PyList_GET_SIZE(from.held); ++i) {
-    PyObject* object = PyList_GET_ITEM(from.held, i);
-    bool moves = false;
-    for (int32_t b : plan.gradients)
-      moves = moves ||
-              (b >= 0 && is_block(object) && reinterpret_cast<Block*>(object)->data == from.trace.buffers[b].address);
-    if (!moves && PyList_Append(plan.held, object) < 0) return false;
+  plan.held = PyList_GetSlice(from.held, 0, PyList_GET_SIZE(from.held));
+  if (!plan.held || PyList_SetSlice(from.held, 0, PyList_GET_SIZE(from.held), nullptr) < 0) return false;
+  for (const auto& [serial, b] : from.made) {
+    const Buffer& buffer = plan.trace.buffers[b];
+    PyObject* block = buffer.kind == Buffer::Kind::kept && !buffer.placed ? block_of(serial) : nullptr;
+    if (block && PyList_Append(plan.held, block) < 0) return false;
   }
-  return plan.held && PyList_SetSlice(from.held, 0, PyList_GET_SIZE(from.held), nullptr) == 0;
+  return true;
 }
 
 bool place_all(PlanState& plan, const std::vector<Buffer>& from) {

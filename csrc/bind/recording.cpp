@@ -188,7 +188,6 @@ PyObject* settle(PyObject* object, PyObject*) {
     if (block == alive.end()) continue;
     if (r.trace.buffers[buffer].kind == Buffer::Kind::filled && !r.trace.buffers[buffer].written) continue;
     r.trace.buffers[buffer].kind = Buffer::Kind::kept;
-    if (PyList_Append(r.held, block->second) < 0) return nullptr;
   }
   r.settled = true;
   Py_RETURN_NONE;
@@ -251,6 +250,11 @@ int32_t made_buffer_of(const RecordingState& r, PyObject* array) {
   if (!is_block(base)) return -1;
   const auto found = r.made.find(reinterpret_cast<Block*>(base)->serial);
   return found == r.made.end() ? -1 : found->second;
+}
+
+PyObject* block_of(uint64_t serial) {
+  const auto found = alive.find(serial);
+  return found == alive.end() ? nullptr : found->second;
 }
 
 RecordingState* recording_of(PyObject* object) {

@@ -27,7 +27,7 @@ struct RecordingObject {
 struct RecordingState {
   Trace trace;
   std::vector<Result> results;
-  PyObject* held;                                  // list: what owns given memory, and kept blocks once settled
+  PyObject* held;                                  // list: what owns given memory
   std::string package;                             // sources below this folder are not the user's
   std::unordered_map<uint64_t, int32_t> made;      // buffers by the serial number of their block
   std::unordered_map<const char*, int32_t> given;  // by address
@@ -37,6 +37,7 @@ struct RecordingState {
 };
 
 int make_recording_type(PyObject* module);
+PyObject* block_of(uint64_t serial);  // borrowed; nullptr where it is gone
 int32_t made_buffer_of(const RecordingState& recording, PyObject* array);
 RecordingState* recording_of(PyObject* object);  // nullptr with TypeError set, where it is none or not settled
 

@@ -68,6 +68,7 @@ class Session:
         here.session = self
         _core.watch(self.leaves, self.versions)
         self.recording.start(named, _PACKAGE)
+        named.clear()  # gradients that the step forgets are to be free for what it makes
         try:
             return function(*args, **kwargs)
         finally:
@@ -88,44 +89,52 @@ class Cells:
     """Options of optimizers, in memory that a plan reads: a float64 without dimensions each."""
 
     def __init__(self) -> None:
-        self._all: dict[tuple[int, str, int | None], tuple[dict[str, Any], Any]] = {}
-        self._last: dict[tuple[int, str, int | None], Any] = {}
+        self._places: dict[tuple[int, str, int | None], Any] = {}
+        self._all: list[list[Any]] = []  # [group, name, index, cell, what the group said last]
 
     def of(self, group: dict[str, Any], name: str, index: int | None) -> Any:
         key = (id(group), name, index)
-        if key not in self._all:
-            self._all[key] = (group, np.zeros((), np.float64))
+        if key not in self._places:
+            self._places[key] = np.zeros((), np.float64)
+            self._all.append([group, name, index, self._places[key], None])
         self.refresh()
-        return self._all[key][1]
+        return self._places[key]
 
     def refresh(self) -> None:
         """Let every cell hold what its group says now."""
-        last = self._last
-        for key, (group, cell) in self._all.items():
-            _, name, index = key
-            value = group[name] if index is None else group[name][index]
-            if value != last.get(key):
-                cell[()] = value
-                last[key] = value
+        for entry in self._all:
+            group, name, index, cell, last = entry
+            value = group[name]
+            if value is not last:
+                cell[()] = value if index is None else value[index]
+                entry[4] = None if isinstance(value, list) else value  # a list may change and be the same
 
 
 class Recorded:
     """A recording at rest: its trace, and how its results are put together."""
 
     def __init__(
-        self, session: Session, named: list[Any], leaves: list[Tensor], before: list[Any], spec: Any, sources: list[Any]
+        self, session: Session, fixed: int, leaves: list[Tensor], before: list[Any], spec: Any, sources: list[Any]
     ) -> None:
         self.recording = session.recording
         self.recording.settle()
         self.hosts = session.hosts
         self.versions = session.changed()
         self.spec, self.sources = spec, sources
-        fixed = len(named) - len(before)
-        used = [i - fixed for i in self.recording.used_names() if i >= fixed]
-        self.read = [(leaves[i], named[fixed + i]) for i in used]  # gradients from before, and where they lie
-        exchanged = [leaf for leaf, g in zip(leaves, [*before, *[None] * len(leaves)]) if leaf.grad is not g]
+        exchanged = [leaf for leaf, g in zip(leaves, [*before, *[None] * len(leaves)]) if not _is_still(leaf, g)]
         self.leaves = exchanged
         self.gradients = [leaf.grad for leaf in exchanged]
+        # Gradients from before the step that it reads: where they lie, and None for one that is gone since.
+        used = [i - fixed for i in self.recording.used_names() if i >= fixed]
+        self.read = [
+            (leaves[i], leaves[i].grad._array if _is_still(leaves[i], before[i]) else None)  # type: ignore[union-attr]
+            for i in used
+        ]
+
+
+def _is_still(leaf: Tensor, before: Any) -> bool:
+    """Whether a leaf's gradient is the one from before: a weak reference, or None."""
+    return leaf.grad is (None if before is None else before()) and (before is None or leaf.grad is not None)
 
 
 class Plan:
@@ -146,7 +155,10 @@ class Plan:
 
     def fits(self) -> bool:
         """Whether the gradients that it reads lie where they lay."""
-        return all(leaf.grad is not None and leaf.grad._array is array for leaf, array in self.recorded.read)
+        for leaf, array in self.recorded.read:
+            if leaf.grad is None or leaf.grad._array is not array:
+                return False
+        return True
 
     def run(self, tensors: list[Any], arrays: tuple[Any, ...]) -> Any:
         recorded = self.recorded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,8 +100,8 @@ class Signature:
         for array, t in zip(self.fixed, tensors):
             np.copyto(array, array_of(t))
         given = [Tensor._wrap(a) if isinstance(t, Tensor) else a for a, t in zip(self.fixed, tensors)]
-        before = [leaf.grad for leaf in self.leaves]
-        named = [*self.fixed, *[_NONE if g is None else g._array for g in before]]
+        before = [None if leaf.grad is None else weakref.ref(leaf.grad) for leaf in self.leaves]
+        named = [*self.fixed, *[_NONE if leaf.grad is None else leaf.grad._array for leaf in self.leaves]]
         session = Session(self.owner._cells, strict=not self.owner._falls_back)
         args, kwargs = unflatten(self.structure, given)
         value = session.run(self.owner._fn, args, kwargs, named)
@@ -115,7 +116,7 @@ class Signature:
         del value, leaves, given, args, kwargs  # what is alive after this was kept by the step
         if problem is not None:
             return unflatten(spec, handed), None, problem
-        recorded = Recorded(session, named, self.leaves, before, spec, sources)
+        recorded = Recorded(session, len(self.fixed), self.leaves, before, spec, sources)
         written = [i for i in recorded.recording.written_names() if i < len(tensors)]
         for i in written:
             np.copyto(array_of(tensors[i]), self.fixed[i])
