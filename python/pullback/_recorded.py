@@ -133,8 +133,10 @@ class Recorded:
 
 
 def _is_still(leaf: Tensor, before: Any) -> bool:
-    """Whether a leaf's gradient is the one from before: a weak reference, or None."""
-    return leaf.grad is (None if before is None else before()) and (before is None or leaf.grad is not None)
+    """Whether a leaf's gradient lies in the array from before: a weak reference, or None where it had none."""
+    if leaf.grad is None or before is None:
+        return leaf.grad is before
+    return leaf.grad._array is before()
 
 
 class Plan:

@@ -100,7 +100,7 @@ class Signature:
         for array, t in zip(self.fixed, tensors):
             np.copyto(array, array_of(t))
         given = [Tensor._wrap(a) if isinstance(t, Tensor) else a for a, t in zip(self.fixed, tensors)]
-        before = [None if leaf.grad is None else weakref.ref(leaf.grad) for leaf in self.leaves]
+        before = [None if leaf.grad is None else weakref.ref(leaf.grad._array) for leaf in self.leaves]
         named = [*self.fixed, *[_NONE if leaf.grad is None else leaf.grad._array for leaf in self.leaves]]
         session = Session(self.owner._cells, strict=not self.owner._falls_back)
         args, kwargs = unflatten(self.structure, given)
