@@ -1,8 +1,9 @@
 // Reading and writing at index arrays that point into the leading dimensions.
 //
 // An index counts from 0, or from −size on where `wrap` is set. One that is out of range sets the error word, and
-// nothing is written. Where positions repeat, writes happen in the row-major order of the indices for any number of
-// threads: the last assignment stays, and sums are rounded in one order only.
+// nothing is written. Where positions repeat, writes happen as if in the row-major order of the indices: the last
+// assignment stays. Sums are rounded in one order only, for any number of threads; on the CPU it is that of the
+// indices.
 #pragma once
 #include "runtime/signature.h"
 

@@ -109,11 +109,27 @@ bool takes_packs(const T* p) {
   return reinterpret_cast<uintptr_t>(p) % alignof(Pack<T, n>) == 0;
 }
 
+// Element i: its value where it is a bool that is read, as any byte that is not 0 is true; else the element itself.
+template <class T>
+PB_DEVICE decltype(auto) element(T* p, int64_t i) {
+  if constexpr (std::is_same_v<T, const bool>) {
+    return reinterpret_cast<const uint8_t*>(p)[i] != 0;
+  } else {
+    return (p[i]);
+  }
+}
+
 // What is const is read, the rest written.
 template <int n, class T>
 PB_DEVICE PackOf<T, n> load_pack(T* p, int64_t i) {
-  if constexpr (std::is_const_v<T>) return reinterpret_cast<const PackOf<T, n>*>(p)[i];
-  return PackOf<T, n>();
+  PackOf<T, n> pack = {};
+  if constexpr (std::is_same_v<T, const bool>) {
+    const auto bytes = load_pack<n>(reinterpret_cast<const uint8_t*>(p), i);
+    for (int k = 0; k < n; ++k) pack.element[k] = bytes.element[k] != 0;
+  } else if constexpr (std::is_const_v<T>) {
+    pack = reinterpret_cast<const PackOf<T, n>*>(p)[i];
+  }
+  return pack;
 }
 template <int n, class T>
 PB_DEVICE void store_pack(T* p, int64_t i, const PackOf<T, n>& pack) {
@@ -152,14 +168,14 @@ __global__ void linear_elements(int64_t size, F functor, T*... p) {
   const int64_t packs = size / n;
   for (int64_t i = first(); i < packs; i += stride())
     run_packs<n, decltype(f), T...>(f, i, load_pack<n>(p, i)..., p...);
-  for (int64_t i = packs * n + first(); i < size; i += stride()) f(p[i]...);
+  for (int64_t i = packs * n + first(); i < size; i += stride()) f(element(p, i)...);
 }
 
 template <class F, int... operand, class... T>
 PB_DEVICE void strided_element(const Space<sizeof...(T)>& s, const F& f, int64_t i,
                                std::integer_sequence<int, operand...>, T*... p) {
   const auto places = s.places(i);
-  f(p[places.at[operand]]...);
+  f(element(p, places.at[operand])...);
 }
 
 template <class F, class... T>

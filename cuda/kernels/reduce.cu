@@ -36,9 +36,9 @@ struct Terms : Results<Op, Y0, Y1> {
 
   const Results<Op, Y0, Y1>& results() const { return *this; }
   PB_DEVICE const X* row(int64_t k) const { return x + this->kept.at(0, k); }
-  PB_DEVICE void take(State& s, const X* row, int64_t i) const { this->op.take(s, row[terms.at(0, i)], i); }
+  PB_DEVICE void take(State& s, const X* row, int64_t i) const { this->op.take(s, element(row, terms.at(0, i)), i); }
   PB_DEVICE void take_even(State& s, const X* row, int64_t i) const {
-    this->op.take(s, row[i * terms.stride[0][0]], i);
+    this->op.take(s, element(row, i * terms.stride[0][0]), i);
   }
   PB_DEVICE void take_pack(State* s, const X* row, int64_t i) const {
     const auto x_i = load_pack<pack>(row, i);
