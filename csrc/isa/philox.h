@@ -1,25 +1,18 @@
 // Philox 4x32-10, and the driver of kernels that give every element words of its own.
 #pragma once
 #include "isa/elementwise.h"
+#include "isa/philox_block.h"
 
 namespace pullback::ISA_NAMESPACE {
 namespace {
 
-inline constexpr int kBlocks = 16;                  // of a tile
-inline constexpr int kWords = 4 * kBlocks;          // of a tile
 inline constexpr int64_t kBatchWords = 8 * kWords;  // made at a time
 static_assert(kBatchWords == kTile && kPiece % kTile == 0);
-
-struct Philox {
-  uint32_t key[2];
-  uint64_t offset;
-};
 
 // The part of the stream that a call uses, whose words nobody else gets: `words` for each of `elements`.
 static Philox claim(const Operand& state, int64_t elements, int words) {
   int64_t* s = state.data<int64_t>();
-  const uint64_t tiles = (static_cast<uint64_t>(elements) * static_cast<uint64_t>(words) + kWords - 1) / kWords;
-  const int64_t offset = __atomic_fetch_add(s + 1, static_cast<int64_t>(tiles * kBlocks), __ATOMIC_RELAXED);
+  const int64_t offset = __atomic_fetch_add(s + 1, blocks_of_call(elements, words), __ATOMIC_RELAXED);
   const auto seed = static_cast<uint64_t>(s[0]);
   return {{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)}, static_cast<uint64_t>(offset)};
 }
@@ -51,12 +44,12 @@ static void philox_tile(const Philox& p, int64_t tile, uint32_t* words) {
     Vec<int64_t> c2, c3;
     uint64_t k0 = p.key[0], k1 = p.key[1];
     for (int round = 0; round < 10; ++round) {
-      const Product m0 = multiply(c0, 0xD2511F53), m1 = multiply(c2, 0xCD9E8D57);
+      const Product m0 = multiply(c0, kPhiloxM0), m1 = multiply(c2, kPhiloxM1);
       c0 = m1.high ^ c1 ^ Vec<int64_t>(static_cast<int64_t>(k0 << 32 | k0));
       c1 = m1.low;
       c2 = m0.high ^ c3 ^ Vec<int64_t>(static_cast<int64_t>(k1 << 32 | k1));
       c3 = m0.low;
-      k0 = static_cast<uint32_t>(k0 + 0x9E3779B9), k1 = static_cast<uint32_t>(k1 + 0xBB67AE85);
+      k0 = static_cast<uint32_t>(k0 + kPhiloxW0), k1 = static_cast<uint32_t>(k1 + kPhiloxW1);
     }
     c0.store(reinterpret_cast<int64_t*>(words + b));
     c1.store(reinterpret_cast<int64_t*>(words + kBlocks + b));

@@ -1,13 +1,9 @@
-#include "kernels/random.h"
-
 #include "isa/math.h"
 #include "isa/philox.h"
+#include "kernels/random_formulas.h"
 
 namespace pullback::ISA_NAMESPACE {
 namespace {
-
-// Sums and products below are rounded one by one, never fused: uniform numbers have the same bits on every instruction
-// set.
 
 template <class T>
 inline constexpr int words_of = sizeof(T) == 8 ? 2 : 1;
@@ -17,23 +13,20 @@ void random_bits(const Call& c) { for_each_batch(c, random_bits_batch, 1, 0, 1, 
 
 // --- uniform ---
 
-// u = k 2⁻²⁴ or k 2⁻⁵³ in [0, 1)
-PB_INLINE float unit(const uint32_t* words, int64_t i, float) {
-  return static_cast<float>(static_cast<int32_t>(words[i] >> 8)) * 0x1p-24f;
-}
-PB_INLINE double unit(const uint32_t* words, int64_t i, double) {
-  return static_cast<double>(static_cast<int64_t>(wide(words, i) >> 11)) * 0x1p-53;
+// What element i draws.
+template <class T>
+PB_INLINE auto drawn(const uint32_t* words, int64_t i) {
+  if constexpr (words_of<T> == 2)
+    return wide(words, i);
+  else
+    return words[i];
 }
 
 template <class T>
 void uniform_batch(const Batch& b) {
   const T low = static_cast<T>(b.tile.call->real(0)), high = static_cast<T>(b.tile.call->real(1));
-  const T width = high - low;
   T* y = b.tile.y<T>();
-  for (int64_t i = 0; i < b.tile.n; ++i) {
-    const T value = low + width * unit(b.words, i, T{});
-    y[i] = value < high ? value : low;  // a sum that was rounded up to the bound
-  }
+  for (int64_t i = 0; i < b.tile.n; ++i) y[i] = between(low, high, unit(drawn<T>(b.words, i)));
 }
 void uniform(const Call& c) {
   visit_float(c[1].dtype, [&](auto zero) {
@@ -44,59 +37,29 @@ void uniform(const Call& c) {
 
 // --- normal and exponential: on whole tiles, as functions of vectors ---
 
-// A tile's numbers as vectors of integers, and how they become u in (0, 1] and an angle.
-template <class T>
-struct Numbers;
-template <>
-struct Numbers<float> {
-  static constexpr int of_tile = kWords;
-  using Int = int32_t;
-  static void load(const uint32_t* words, Int* numbers) { __builtin_memcpy(numbers, words, kWords * 4); }
-  PB_INLINE static Vec<float> positive_unit(Vec<Int> k) {
-    return convert<float>((k >> 1) & Vec<Int>(INT32_MAX)) * 0x1p-31f + 0x1p-32f;
-  }
-  PB_INLINE static Vec<float> fraction(Vec<Int> k) { return convert<float>(k & Vec<Int>(0x3fffffff)) * 0x1p-30f; }
-  PB_INLINE static Vec<Int> quadrant(Vec<Int> k) { return k >> 30; }
-};
-template <>
-struct Numbers<double> {
-  static constexpr int of_tile = kWords / 2;
-  using Int = int64_t;
-  static void load(const uint32_t* words, Int* numbers) {
-    for (int i = 0; i < of_tile; ++i) numbers[i] = static_cast<Int>(wide(words, i));
-  }
-  PB_INLINE static Vec<double> positive_unit(Vec<Int> k) {
-    return convert<double>((k >> 11) & Vec<Int>((int64_t{1} << 53) - 1)) * 0x1p-53 + 0x1p-54;
-  }
-  PB_INLINE static Vec<double> fraction(Vec<Int> k) {
-    return convert<double>((k >> 9) & Vec<Int>((int64_t{1} << 53) - 1)) * 0x1p-53;
-  }
-  PB_INLINE static Vec<Int> quadrant(Vec<Int> k) { return k >> 62; }
-};
-
-// z₁, z₂ = √(−2 ln u) (cos θ, sin θ), θ = (quadrant + fraction − ½) π/2
-template <class T>
-PB_INLINE void box_muller(Vec<IntOf<T>> k1, Vec<IntOf<T>> k2, T* z1, T* z2) {
-  using N = Numbers<T>;
-  const Vec<T> radius = sqrt(Vec<T>(-2) * log(N::positive_unit(k1)));
-  const Vec<T> angle = (N::fraction(k2) - Vec<T>(T(0.5))) * Vec<T>(T(1.57079632679489661923));
-  const Vec<IntOf<T>> quadrant = N::quadrant(k2);
-  (radius * sin_of_angle(angle, quadrant + Vec<IntOf<T>>(1))).store(z1);
-  (radius * sin_of_angle(angle, quadrant)).store(z2);
+// A tile's numbers.
+inline constexpr int of_tile(float) { return kWords; }
+inline constexpr int of_tile(double) { return kWords / 2; }
+inline void load_numbers(const uint32_t* words, int32_t* numbers) { __builtin_memcpy(numbers, words, kWords * 4); }
+inline void load_numbers(const uint32_t* words, int64_t* numbers) {
+  for (int i = 0; i < of_tile(double{}); ++i) numbers[i] = static_cast<int64_t>(wide(words, i));
 }
 
 // −ln u
 template <class T>
 void exponential_tile(const IntOf<T>* numbers, T* y) {
-  for (int i = 0; i < Numbers<T>::of_tile; i += Vec<T>::size)
+  for (int i = 0; i < of_tile(T{}); i += Vec<T>::size)
     (Vec<T>(0) - log(Numbers<T>::positive_unit(Vec<IntOf<T>>::load(numbers + i)))).store(y + i);
 }
 template <class T>
 void normal_tile(const IntOf<T>* numbers, T* y) {
-  for (int half = 0; half < Numbers<T>::of_tile; half += 2 * kBlocks)
-    for (int i = half; i < half + kBlocks; i += Vec<T>::size)
-      box_muller<T>(Vec<IntOf<T>>::load(numbers + i), Vec<IntOf<T>>::load(numbers + i + kBlocks), y + i,
-                    y + i + kBlocks);
+  for (int half = 0; half < of_tile(T{}); half += 2 * kBlocks)
+    for (int i = half; i < half + kBlocks; i += Vec<T>::size) {
+      using Int = Vec<IntOf<T>>;
+      const auto z = box_muller<T>(Int::load(numbers + i), Int::load(numbers + i + kBlocks));
+      z.first.store(y + i);
+      z.second.store(y + i + kBlocks);
+    }
 }
 
 // y = shift + scale f(numbers)
@@ -104,9 +67,9 @@ template <class T, void (*f)(const IntOf<T>*, T*)>
 void tiles(const Batch& b, T shift, T scale) {
   alignas(64) IntOf<T> numbers[kWords];
   alignas(64) T z[kWords];
-  constexpr int step = Numbers<T>::of_tile;
+  constexpr int step = of_tile(T{});
   for (int64_t at = 0; at < b.tile.n; at += step) {
-    Numbers<T>::load(b.words + at * words_of<T>, numbers);
+    load_numbers(b.words + at * words_of<T>, numbers);
     f(numbers, z);
     T* y = b.tile.y<T>() + at;
     for_each_vec<T>(smaller(step, b.tile.n - at), [&](int64_t i, auto lanes) {
@@ -137,11 +100,6 @@ void exponential(const Call& c) {
 }
 
 // --- integers ---
-
-// ⌊n k 2⁻⁶⁴⌋
-PB_INLINE uint64_t below(uint64_t n, uint64_t k) {
-  return static_cast<uint64_t>(static_cast<unsigned __int128>(n) * k >> 64);
-}
 
 template <class T>
 void randint_batch(const Batch& b) {
@@ -183,7 +141,7 @@ void bernoulli_batch(const Batch& b) {
   for (int64_t i = 0; i < b.tile.n; ++i) {
     if (!(p[i] >= 0 && p[i] <= 1))
       b.tile.call->error->set(ErrorCode::bad_value, p[i] == p[i] ? static_cast<int64_t>(p[i]) : INT64_MIN, 1);
-    y[i] = static_cast<Y>(static_cast<double>(b.words[i]) < static_cast<double>(p[i]) * 0x1p32);
+    y[i] = static_cast<Y>(happens(b.words[i], static_cast<double>(p[i])));
   }
 }
 void bernoulli(const Call& c) {
@@ -193,18 +151,16 @@ void bernoulli(const Call& c) {
   });
 }
 
-PB_INLINE double keep_scale(double p) { return p < 1 ? 1 / (1 - p) : 0; }
-
 template <class T>
 void dropout_batch(const Batch& b) {
   const double p = b.tile.call->real(0);
   const T scale = static_cast<T>(keep_scale(p));
-  const uint32_t first_kept = p < 1 ? static_cast<uint32_t>(p * 0x1p32) : 0;
+  const uint32_t least = first_kept(p);
   const T* x = b.tile.x<T>(0);
   T* y = b.tile.y<T>(0);
   bool* mask = b.tile.y<bool>(1);
   for (int64_t i = 0; i < b.tile.n; ++i) {
-    const bool kept = b.words[i] >= first_kept && scale != 0;
+    const bool kept = b.words[i] >= least && scale != 0;
     mask[i] = kept;
     y[i] = kept ? x[i] * scale : T(0);
   }
@@ -236,10 +192,9 @@ struct Draws {
   int64_t tile = -1;
   alignas(64) uint32_t words[kWords] = {0};
 
-  // (k + ½) 2⁻⁵³, in (0, 1)
   double at(int64_t element) {
     if (element / 32 != tile) philox_tile(philox, tile = element / 32, words);
-    return (static_cast<double>(wide(words, element % 32) >> 11) + 0.5) * 0x1p-53;
+    return inner_unit(wide(words, element % 32));
   }
 };
 

@@ -1,0 +1,298 @@
+// Random numbers: a thread makes a block of Philox, whose words go to elements 16 apart, so that 16 neighbours write
+// neighbours. The call's part of the stream is claimed on the device, as the generator's state lies there.
+#include "common/elementwise.h"
+#include "common/scalar.h"
+#include "common/scratch.h"
+#include "isa/philox_block.h"
+#include "isa/trig_table.h"
+
+namespace pullback::cuda {
+namespace {
+
+// --- mathematics of one number, as on the CPU ------------------------------------------------------------------------
+
+template <class To, class From>
+PB_INLINE To convert(From x) {
+  return static_cast<To>(x);
+}
+
+enum class Series : uint8_t { sine, cosine };
+
+// c[0] + z (c[1] + z (c[2] + …))
+template <Series series, class T, int i = 0>
+PB_DEVICE T trig_polynomial(T z) {
+  constexpr int n = sizeof(TrigTable<T>::sine) / sizeof(T);
+  constexpr T c = series == Series::sine ? TrigTable<T>::sine[i] : TrigTable<T>::cosine[i];
+  if constexpr (i == n - 1) {
+    return c;
+  } else {
+    return fma(trig_polynomial<series, T, i + 1>(z), z, c);
+  }
+}
+
+// sin (r + q π/2): sin r, cos r, −sin r, −cos r for q = 0, 1, 2, 3
+template <class T, class Int>
+PB_INLINE T sin_of_angle(T r, Int quadrant) {
+  const T z = r * r;
+  const T sine = fma(r * z, trig_polynomial<Series::sine>(z), r);
+  const T cosine = fma(z * z, trig_polynomial<Series::cosine>(z), fma(z, T(-0.5), T(1)));
+  const T y = quadrant & 1 ? cosine : sine;
+  return quadrant & 2 ? -y : y;
+}
+
+}  // namespace
+}  // namespace pullback::cuda
+
+#include "kernels/random_formulas.h"
+
+namespace pullback::cuda {
+namespace {
+
+// --- who gets which words --------------------------------------------------------------------------------------------
+
+__global__ void claim_blocks(int64_t* state, int64_t blocks, Philox* stream) {
+  if (thread() != 0) return;
+  const auto seed = static_cast<uint64_t>(state[0]);
+  *stream = {{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
+             static_cast<uint64_t>(fetch_add(state + 1, blocks))};
+}
+
+// The part of the stream that a call uses, whose words nobody else gets: `words` for each of `elements`.
+const Philox* claim(const Operand& state, int64_t elements, int words, Scratch& scratch) {
+  Philox* stream = scratch.take<Philox>(1);
+  launch(claim_blocks, 1, kWarpSize, state.data<int64_t>(), blocks_of_call(elements, words), stream);
+  return stream;
+}
+
+// What the elements that share a block draw, k[i] going to the i-th of them.
+struct OneWord {
+  static constexpr int elements = 4;
+  using Number = uint32_t;
+  PB_DEVICE void draw(const uint32_t (&word)[4], uint32_t (&k)[4]) const {
+    for (int i = 0; i < 4; ++i) k[i] = word[i];
+  }
+};
+struct TwoWords {
+  static constexpr int elements = 2;
+  using Number = uint64_t;
+  PB_DEVICE void draw(const uint32_t (&word)[4], uint64_t (&k)[2]) const {
+    for (int i = 0; i < 2; ++i) k[i] = word[2 * i] | static_cast<uint64_t>(word[2 * i + 1]) << 32;
+  }
+};
+template <class T>
+using WordsOf = std::conditional_t<sizeof(T) == 8, TwoWords, OneWord>;
+
+// The 64 bits of an element that takes two words.
+PB_DEVICE uint64_t wide_at(const Philox& stream, int64_t element) {
+  uint32_t word[4];
+  philox_block(stream, element / 32 * kBlocks + element % kBlocks, word);
+  const int half = static_cast<int>(element % 32 / kBlocks);
+  return (half ? word[2] : word[0]) | static_cast<uint64_t>(half ? word[3] : word[1]) << 32;
+}
+
+template <class F, int... operand, class... T>
+PB_DEVICE void drawn_element(const Space<sizeof...(T)>& s, const F& f, typename F::Number k, int64_t i,
+                             std::integer_sequence<int, operand...>, T*... p) {
+  if (s.linear) return f(k, p[i]...);
+  f(k, p[s.at(operand, i)]...);
+}
+
+template <class F, class... T>
+__global__ void draw_elements(Space<sizeof...(T)> s, const Philox* stream, F f, T*... p) {
+  constexpr int n = F::elements;
+  const Philox philox = *stream;
+  const int64_t blocks = blocks_of_call(s.size, 4 / n);
+  for (int64_t b = first(); b < blocks; b += stride()) {
+    uint32_t word[4];
+    philox_block(philox, b, word);
+    typename F::Number k[n];
+    f.draw(word, k);
+    PB_UNROLL
+    for (int e = 0; e < n; ++e) {
+      const int64_t i = (b / kBlocks * n + e) * kBlocks + b % kBlocks;
+      if (i < s.size) drawn_element(s, f, k[e], i, std::make_integer_sequence<int, sizeof...(T)>(), p...);
+    }
+  }
+}
+
+// f(number, inputs…, outputs…) for every element of the operands after the state.
+template <class... T, class F>
+void for_each_drawn(const Call& c, F f) {
+  constexpr int operands = sizeof...(T), inputs = (0 + ... + (std::is_const_v<T> ? 1 : 0));
+  const Space<operands> s = make_space<operands>(&c[1], inputs);
+  if (s.size == 0) return;
+  Scratch scratch;
+  const Philox* stream = claim(c[0], s.size, 4 / F::elements, scratch);
+  int i = 1;
+  const auto next = [&](auto* zero) { return c[i++].template data<std::remove_pointer_t<decltype(zero)>>(); };
+  std::tuple<T*...> pointers{next(static_cast<T*>(nullptr))...};
+  const int64_t blocks = blocks_for(s.size, F::elements);
+  std::apply([&](auto*... p) { launch(draw_elements<F, T...>, blocks, kBlockSize, s, stream, f, p...); }, pointers);
+}
+
+// --- elementwise -----------------------------------------------------------------------------------------------------
+
+struct Bits : OneWord {
+  PB_DEVICE void operator()(uint32_t k, uint32_t& y) const { y = k; }
+};
+void random_bits(const Call& c) { for_each_drawn<uint32_t>(c, Bits()); }
+
+template <class T>
+struct Uniform : WordsOf<T> {
+  T low, high;
+  PB_DEVICE void operator()(typename WordsOf<T>::Number k, T& y) const { y = between(low, high, unit(k)); }
+};
+void uniform(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_drawn<T>(c, Uniform<T>{{}, static_cast<T>(c.real(0)), static_cast<T>(c.real(1))});
+  });
+}
+
+// y = mean + std z, the z of neighbouring numbers of a block belonging together
+template <class T>
+struct NormalNumber {
+  static constexpr int elements = WordsOf<T>::elements;
+  using Number = T;
+  T mean, std;
+  PB_DEVICE void draw(const uint32_t (&word)[4], T (&z)[elements]) const {
+    using Int = typename Numbers<T>::Int;
+    typename WordsOf<T>::Number k[elements];
+    WordsOf<T>().draw(word, k);
+    for (int i = 0; i < elements; i += 2) {
+      const auto pair = box_muller<T>(static_cast<Int>(k[i]), static_cast<Int>(k[i + 1]));
+      z[i] = pair.first, z[i + 1] = pair.second;
+    }
+  }
+  PB_DEVICE void operator()(T z, T& y) const { y = mean + std * z; }
+};
+void normal(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_drawn<T>(c, NormalNumber<T>{static_cast<T>(c.real(0)), static_cast<T>(c.real(1))});
+  });
+}
+
+// y = −ln u / rate
+template <class T>
+struct Exponential : WordsOf<T> {
+  T scale;
+  PB_DEVICE void operator()(typename WordsOf<T>::Number k, T& y) const {
+    y = scale * -log(Numbers<T>::positive_unit(static_cast<typename Numbers<T>::Int>(k)));
+  }
+};
+void exponential(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_drawn<T>(c, Exponential<T>{{}, static_cast<T>(1 / c.real(0))});
+  });
+}
+
+template <class T>
+struct RandomInteger : TwoWords {
+  uint64_t low, width;
+  PB_DEVICE void operator()(uint64_t k, T& y) const { y = static_cast<T>(static_cast<int64_t>(low + below(width, k))); }
+};
+void randint(const Call& c) {
+  const auto low = static_cast<uint64_t>(c.integer(0)), width = static_cast<uint64_t>(c.integer(1)) - low;
+  visit_any(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_drawn<T>(c, RandomInteger<T>{{}, low, width});
+  });
+}
+
+template <class T, class Y>
+struct Bernoulli : OneWord {
+  Error* error;
+  PB_DEVICE void operator()(uint32_t k, T p, Y& y) const {
+    if (!(p >= 0 && p <= 1)) report(error, ErrorCode::bad_value, p == p ? static_cast<int64_t>(p) : INT64_MIN, 1);
+    y = static_cast<Y>(happens(k, static_cast<double>(p)));
+  }
+};
+void bernoulli(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    visit_any(c[2].dtype, [&](auto one) {
+      using T = decltype(zero);
+      using Y = decltype(one);
+      for_each_drawn<const T, Y>(c, Bernoulli<T, Y>{{}, device_error(c)});
+    });
+  });
+}
+
+template <class T>
+struct Dropout : OneWord {
+  T scale;
+  uint32_t least;
+  PB_DEVICE void operator()(uint32_t k, T x, T& y, bool& mask) const {
+    mask = k >= least && scale != 0;
+    y = mask ? x * scale : T(0);
+  }
+};
+void dropout(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const double p = c.real(0);
+    for_each_drawn<const T, T, bool>(c, Dropout<T>{{}, static_cast<T>(keep_scale(p)), first_kept(p)});
+  });
+}
+
+template <class T>
+struct DropoutBackward {
+  T scale;
+  PB_DEVICE void operator()(T dy, bool mask, T& dx) const { dx = mask ? dy * scale : T(0); }
+};
+void dropout_backward(const Call& c) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    elementwise<const T, const bool, T>(c, DropoutBackward<T>{static_cast<T>(keep_scale(c.real(0)))});
+  });
+}
+
+// --- permutation -----------------------------------------------------------------------------------------------------
+
+// y_i = i, and the j that place i = n − 1 − draw is swapped with.
+template <class T>
+__global__ void draw_swaps(int64_t n, const Philox* stream, T* y, int64_t step, int64_t* swap) {
+  for (int64_t draw = first(); draw < n; draw += stride()) {
+    const int64_t i = n - 1 - draw;
+    y[i * step] = static_cast<T>(i);
+    swap[i] = static_cast<int64_t>(below(static_cast<uint64_t>(i) + 1, wide_at(*stream, draw)));
+  }
+}
+
+// Fisher and Yates' swaps are a chain: one thread makes them in their order.
+template <class T>
+__global__ void make_swaps(int64_t n, const int64_t* swap, T* y, int64_t step) {
+  if (thread() != 0) return;
+  for (int64_t i = n - 1; i > 0; --i) {
+    const int64_t j = swap[i];
+    const T t = y[i * step];
+    y[i * step] = y[j * step];
+    y[j * step] = t;
+  }
+}
+void permutation(const Call& c) {
+  const int64_t n = c[1].size(), step = c[1].ndim ? c[1].strides[0] : 1;
+  if (n == 0) return;
+  Scratch scratch;
+  const Philox* stream = claim(c[0], n, 2, scratch);
+  int64_t* swap = scratch.take<int64_t>(n);
+  visit_number(c[1].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    launch(draw_swaps<T>, blocks_for(n), kBlockSize, n, stream, c[1].data<T>(), step, swap);
+    launch(make_swaps<T>, 1, kWarpSize, n, static_cast<const int64_t*>(swap), c[1].data<T>(), step);
+  });
+}
+
+constexpr EntryRow rows[] = {
+    {"random_bits", random_bits}, {"uniform", uniform}, {"normal", normal},
+    {"exponential", exponential}, {"randint", randint}, {"bernoulli", bernoulli},
+    {"permutation", permutation}, {"dropout", dropout}, {"dropout_backward", dropout_backward},
+};
+
+}  // namespace
+
+extern const Family random_family;
+const Family random_family = {rows, sizeof(rows) / sizeof(rows[0])};
+
+}  // namespace pullback::cuda
