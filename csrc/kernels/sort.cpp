@@ -1,8 +1,5 @@
-#include "kernels/sort.h"
-
-#include <type_traits>
-
 #include "isa/lines.h"
+#include "kernels/sort_formulas.h"
 
 namespace pullback::ISA_NAMESPACE {
 namespace {
@@ -14,22 +11,7 @@ inline constexpr int64_t kShort = 2 * ISA_VECTOR_BYTES;  // up to here, counting
 inline constexpr int64_t kFew = 16;                      // first items that are found one by one
 inline constexpr int64_t kDigits = 256;
 
-// --- keys: the order of elements as the order of integers ----------------------------------------
-
-template <class K>
-inline constexpr K kLargest = static_cast<K>(~std::make_unsigned_t<K>{0} >> 1);
-
-// key(a) < key(b) where a comes before b when ascending; keys of equals (−0 and 0, two NaN) are equal.
-template <class K, class T>
-PB_INLINE K key_of(T x) {
-  if constexpr (is_float<T>) {
-    using Bits = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
-    const Bits bits = __builtin_bit_cast(Bits, x + T(0));  // −0 + 0 = 0
-    return x != x ? kLargest<Bits> : bits < 0 ? bits ^ kLargest<Bits> : bits;
-  } else {
-    return x;
-  }
-}
+// --- items: keys and where they stood -------------------------------------------------------------
 
 // One line of x, and the direction in which its keys ascend.
 struct Line {
@@ -339,21 +321,6 @@ void median(const Call& c) {
 }
 
 // --- searching -----------------------------------------------------------------------------------
-
-// |{k: s_k < v}|, or |{k: s_k ≤ v}|, by halves
-template <class T>
-PB_INLINE int64_t search(const T* s, int64_t step, int64_t n, T v, bool right) {
-  if (v != v) return n;
-  int64_t low = 0;
-  while (n > 0) {
-    const int64_t half = n / 2;
-    const T middle = s[(low + half) * step];
-    const bool above = right ? middle <= v : middle < v;
-    low += above ? half + 1 : 0;
-    n = above ? n - half - 1 : half;
-  }
-  return low;
-}
 
 // The elements begin, …, end - 1 of all lines of x, which have m each.
 template <class T>
