@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 from pullback import _random
+from pullback._backend import cpu
 from pullback._tensor import Tensor
 from pullback.func import _tree
 from pullback.func.jacobian import check_chunk_size, check_randomness
@@ -40,7 +41,7 @@ def vmap(
         dims = _dims_of(in_dims, args, kwargs)
         leaves = _tree.leaves((args, kwargs))
         results = []
-        draws = _Draws(randomness)
+        draws = _Draws(randomness, leaves)
         for i in range(_batch_size(leaves, dims)):
             one = [x if d is None else x.select(d, i) for x, d in zip(leaves, dims)]
             a, k = _tree.rebuild((args, kwargs), one)
@@ -87,21 +88,24 @@ def _batch_size(leaves: list[Any], dims: list[int | None]) -> int:
 
 
 class _Draws:
-    """What happens to the default generator from one sample to the next. Its state is copied by kernels, so that a captured
-    step starts from the state that it finds."""
+    """What happens to the default generators, the CPU's and those of the arguments' devices, from one sample to the next.
+    Their states are copied by kernels, so that a captured step starts from the states that it finds."""
 
-    def __init__(self, randomness: str) -> None:
+    def __init__(self, randomness: str, leaves: list[Any]) -> None:
         self._randomness = randomness
-        generator = _random.this_thread.generator
-        self._copy, self._state = generator.device.kernels.copy, generator.state
-        self._start = generator.device.empty(self._state.shape, self._state.dtype)
-        self._copy(self._state, self._start)
+        devices = dict.fromkeys([cpu, *[x.device for x in leaves if isinstance(x, Tensor)]])
+        self._states = [(on, _random.default_on(on).state) for on in devices]
+        self._starts = [on.empty(state.shape, state.dtype) for on, state in self._states]
+        for (on, state), start in zip(self._states, self._starts):
+            on.kernels.copy(state, start)
 
     def around(self, call: Callable[[], Any]) -> Any:
+        pairs = list(zip(self._states, self._starts))
         if self._randomness == "same":
-            self._copy(self._start, self._state)
+            for (on, state), start in pairs:
+                on.kernels.copy(start, state)
         result = call()
-        if self._randomness == "error" and (self._state != self._start).any():
+        if self._randomness == "error" and any((state != start).any() for (_, state), start in pairs):
             raise RuntimeError(
                 "vmap: func drew random numbers; randomness='different' or 'same' says what that means for the samples"
             )
