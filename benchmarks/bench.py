@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks import pictures, table
+from benchmarks.captured import CAPTURED
 from benchmarks.compare import compare
 from benchmarks.dense import DENSE, OVERHEADS
 from benchmarks.machine import SIZES, Ceiling, describe
@@ -42,6 +43,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     made.add_argument("--rounds", type=int, metavar="N", help="of each row (default: 7; 3 for cases and with --quick)")
     made.add_argument("--threads", type=int, metavar="N", help="of every library (default: what it chooses)")
+    made.add_argument(
+        "--compiled", action="store_true", help="captured steps against PyTorch's compiled mode too: minutes"
+    )
     made.add_argument("--peer", action="append", choices=(*PEERS, "none"), help="may be repeated (default: torch)")
     made.add_argument(
         "--peer-python", metavar="PATH", help="the Python that has the peers (default: this one, or .venv's)"
@@ -79,7 +83,7 @@ class Bench:
     def rows(self) -> list[dict[str, Any]]:
         """All rows that the options select."""
         found: list[dict[str, Any]] = []
-        for group, rows in (("dense", DENSE), ("overheads", OVERHEADS)):
+        for group, rows in (("dense", DENSE), ("captured", CAPTURED), ("overheads", OVERHEADS)):
             found += [{"group": group, **{k: getattr(r, k) for k in ("name", *FIGURES)}} for r in rows]
         if not self.args.quick:
             from benchmarks.case_rows import case_rows
@@ -105,6 +109,8 @@ class Bench:
         """Whether a process can express a row."""
         if process.package == "pullback":
             return True
+        if process.name == "PyTorch compiled":
+            return row["group"] == "captured"
         if row["group"] == "cases":
             return process.package == "torch" and row["torch"] is not None
         return process.package == "torch" or expressible(row["name"])
@@ -170,7 +176,14 @@ class Bench:
             _cpu.set_num_threads(self.args.threads)
         threads = _cpu.num_threads()
         results = describe(ROOT, lambda text: self.say(text, "yellow"))
-        start(self.processes, [p for p in peers if p not in lacking], python, self.args.threads, threads)
+        start(
+            self.processes,
+            [p for p in peers if p not in lacking],
+            python,
+            self.args.threads,
+            threads,
+            self.args.compiled,
+        )
         told = {p.name: p.told for p in self.processes}
         results["versions"] = {"pullback": results.pop("pullback"), "Python": told["pullback"]["python"]}
         results["versions"] |= {"NumPy": told["pullback"]["numpy"]}

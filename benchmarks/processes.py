@@ -30,15 +30,15 @@ class BenchError(Exception):
 class Process:
     """A worker: `start` begins its imports, `hello` waits for them, `ask` gives it its turn."""
 
-    def __init__(self, name: str, package: str, python: str, threads: int | None, best: bool = False) -> None:
+    def __init__(self, name: str, package: str, python: str, threads: int | None, setting: str = "") -> None:
         self.name, self.package = name, package
         command = [python, "-m", "benchmarks.worker", package]
-        command += ["--best"] if best else []
+        command += [setting] if setting else []
         command += ["--threads", str(threads)] if threads else []
         environment = dict(os.environ)
         if threads:
             environment["OMP_NUM_THREADS"] = str(threads)
-        if best:
+        if setting:
             environment |= KEEP_MEMORY
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -94,16 +94,21 @@ def find_python(asked: str | None, libraries: Sequence[str]) -> tuple[str, list[
     return best, lacks[best]
 
 
-def start(started: list[Process], peers: Sequence[str], python: str, threads: int | None, ours: int) -> None:
-    """Our worker first, then each peer's; PyTorch tuned, with our number of threads, and as it comes.
+def start(
+    started: list[Process], peers: Sequence[str], python: str, threads: int | None, ours: int, compiled: bool = False
+) -> None:
+    """Our worker first, then each peer's; PyTorch tuned, with our number of threads, as it comes, and
+    compiled, if that is wanted.
 
     They are appended one by one, so that the one who ends them knows all that began.
     """
     started.append(Process("pullback", "pullback", sys.executable, threads))
     for peer in peers:
         if peer == "torch":
-            started.append(Process("PyTorch tuned", "torch", python, ours, best=True))
+            started.append(Process("PyTorch tuned", "torch", python, ours, "--best"))
             started.append(Process("PyTorch default", "torch", python, threads))
+            if compiled:
+                started.append(Process("PyTorch compiled", "torch", python, ours, "--compiled"))
         else:
             started.append(Process(peer, peer, python, ours))
     for process in started:

@@ -159,7 +159,12 @@ def markdown(results: dict[str, Any]) -> str:
     text = [f"# Benchmarks, {results['date'][:10]}", ""]
     text += [f"- {said}" for said in (*machine_lines(results), *ceiling_lines(results["ceilings"]))]
     text += [f"- **{said}**" for said in results["headlines"]]
-    titles = {"dense": "Dense rows", "overheads": "Overheads", "cases": "Every test case at real sizes"}
+    titles = {
+        "dense": "Dense rows",
+        "captured": "Whole steps, captured",
+        "overheads": "Overheads",
+        "cases": "Every test case at real sizes",
+    }
     for group, title in titles.items():
         rows = [r for r in results["rows"] if r["group"] == group]
         if not rows:

@@ -1,6 +1,6 @@
 """A process that times rows in one library: a line of JSON in, a line of JSON out.
 
-    python -m benchmarks.worker pullback|torch|jax|onnxruntime [--best] [--threads N]
+    python -m benchmarks.worker pullback|torch|jax|onnxruntime [--best | --compiled] [--threads N]
 
 It is told to prepare a row, then any number of times to measure it. In a peer's process nothing of pullback is imported.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.captured import CAPTURED
 from benchmarks.dense import DENSE, OVERHEADS, Function
 from benchmarks.timing import calibrate, measure
 
@@ -75,7 +76,7 @@ def with_backward(lib: Any, run: Any, inputs: list[Any]) -> Function:
 class Worker:
     """The state of the process: the library, and the row that is prepared."""
 
-    def __init__(self, library: str, best: bool, threads: int | None) -> None:
+    def __init__(self, library: str, best: bool | str, threads: int | None) -> None:
         self.name, self.best = library, best
         self.lib = importlib.import_module(library)
         if threads is not None and library == "torch":
@@ -98,7 +99,7 @@ class Worker:
 
             return make(self.name, row["name"])
         if row["group"] != "cases":
-            found = next(r for r in (*DENSE, *OVERHEADS) if r.name == row["name"])
+            found = next(r for r in (*DENSE, *OVERHEADS, *CAPTURED) if r.name == row["name"])
             return self.row.enter_context(found.make(self.lib, self.best))
         if self.name == "torch":
             return peer_case(self.lib, row)
@@ -155,6 +156,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("library")
     parser.add_argument("--best", action="store_true")
+    parser.add_argument("--compiled", action="store_const", const="compiled", dest="best")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks decides

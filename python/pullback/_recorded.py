@@ -126,10 +126,7 @@ class Recorded:
         self.gradients = [leaf.grad for leaf in exchanged]
         # Gradients from before the step that it reads: where they lie, and None for one that is gone since.
         used = [i - fixed for i in self.recording.used_names() if i >= fixed]
-        self.read = [
-            (leaves[i], leaves[i].grad._array if _is_still(leaves[i], before[i]) else None)  # type: ignore[union-attr]
-            for i in used
-        ]
+        self.read = [(leaves[i], leaves[i].grad._array if _is_still(leaves[i], before[i]) else None) for i in used]
 
 
 def _is_still(leaf: Tensor, before: Any) -> bool:
