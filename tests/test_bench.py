@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.bench import Bench, RowError, agree, main, parser
+from benchmarks.captured import CAPTURED
 from benchmarks.dense import DENSE, OVERHEADS
 from benchmarks.machine import Ceiling
 from benchmarks.table import cells, notes, spread, summary, time_text
@@ -61,7 +62,8 @@ def test_a_run_prints_and_writes_everything(tmp_path: Path) -> None:
     results = json.loads(next(tmp_path.glob("*.json")).read_text())
     stem = next(tmp_path.glob("*.json")).stem
     assert {p.name for p in tmp_path.iterdir()} == {f"{stem}.json", f"{stem}.md", f"{stem}-roofline.png"}
-    assert [r["name"] for r in results["rows"]] == [n for n in NAMES if "64" in n]
+    steps = [row.name for row in CAPTURED]
+    assert [r["name"] for r in results["rows"]] == [n for n in (*NAMES, *steps) if "64" in n]
     assert results["settings"]["threads"] == 1 and results["settings"]["threads_reason"] == "set_num_threads"
     assert results["machine"]["isa"] in stem and results["machine"]["cpu"]
     assert {"date", "commit", "dirty", "versions", "ceilings", "seconds"} <= set(results)
