@@ -115,7 +115,7 @@ $(TSAN_EMULATED)/package: $(VENV)/group-build $(SOURCES)
 	@mkdir -p $(@D)
 	$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(@D)/site . -C build-dir='$(@D)/{wheel_tag}' \
 	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_ISAS=portable -C cmake.define.PULLBACK_CUDA=off \
-	  -C cmake.define.PULLBACK_TSAN_KERNELS=ON
+	  -C cmake.define.PULLBACK_TSAN_KERNELS=ON -C install.strip=false
 	@touch $@
 
 $(ASAN)/ready:

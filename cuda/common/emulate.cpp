@@ -268,7 +268,12 @@ void run_block(const std::vector<int>& turns) {
 
 void end_block() {
 #if defined(PULLBACK_TSAN_FIBERS)
-  for (int i = 0; i < machine->threads; ++i) __tsan_destroy_fiber(machine->fibers[i].tsan);
+  for (int i = 0; i < machine->threads; ++i) {
+    Fiber& f = machine->fibers[i];
+    __tsan_destroy_fiber(f.tsan);
+    munmap(f.stack - kGuard, kStack + kGuard);  // what the next block's thread finds there is no news from this one's
+    f.stack = nullptr;
+  }
   for (Piece& piece : machine->shared) machine->spent.push_back(std::move(piece));
 #endif
   machine->shared.clear();
