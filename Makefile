@@ -71,9 +71,9 @@ asan: $(ASAN)/package  ## run the tests under AddressSanitizer and UBSan, on a b
 tsan: $(TSAN)  ## run the stress of threads, memory and fork under ThreadSanitizer; any report is an error
 	TSAN_OPTIONS=halt_on_error=1 $(FIXED_ADDRESSES) $(TSAN)
 
-tsan-emulated: $(TSAN_EMULATED)/package $(VENV)/group-test  ## run the emulated cases with each CUDA thread a fiber of ThreadSanitizer
+tsan-emulated: $(TSAN_EMULATED)/package $(VENV)/group-test  ## run every emulated kernel in every dtype with each CUDA thread a fiber of ThreadSanitizer
 	LD_PRELOAD="$(shell $(CXX) -print-file-name=libtsan.so)" TSAN_OPTIONS=halt_on_error=1 PYTHONPATH=$(TSAN_EMULATED)/site \
-	  $(FIXED_ADDRESSES) $(BIN)/python -m pytest --capture=sys tests/test_emulated_device.py -k test_cases $(ARGS)
+	  $(FIXED_ADDRESSES) $(BIN)/python -m pytest --capture=sys tests/test_emulated_device.py -k reached $(ARGS)
 
 peers: $(VENV)/group-peers  ## install PyTorch, for the tests that compare with it
 
