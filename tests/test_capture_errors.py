@@ -141,3 +141,20 @@ def test_check_finds_what_froze() -> None:
         for _ in range(2):
             f(pb.ones(3))
     assert_alike(Trained("adam", 0.4), captured := Trained("adam", 0.4), step=pb.capture(captured.step, check=1))
+
+
+def test_a_step_on_a_gpu_is_refused_or_runs_as_it_is() -> None:
+    """Also where no argument shows it: a recording of no calls would replay nothing."""
+    try:
+        x = pb.ones(3, device="cuda-emulated")
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    with pytest.raises(pb.CaptureError, match="captured on the CPU so far"):
+        pb.capture(lambda x: x + 1)(x)
+    hidden = pb.capture(lambda: x + 1)
+    hidden()
+    with pytest.raises(pb.CaptureError, match="captured on the CPU so far"):
+        hidden()
+    with pytest.warns(RuntimeWarning, match="ordinary function"):
+        step = pb.compile(lambda x: x + 1)
+        assert [step(x).tolist() for _ in range(5)] == [[2.0] * 3] * 5

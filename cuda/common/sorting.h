@@ -1,7 +1,6 @@
 // Sorting of lines: a merge sort. A block sorts a tile in its shared memory; longer lines are then merged in passes,
 // each block writing a tile of the result, whose two ends it finds by halves (Green, McColl & Bader, "GPU merge path",
-// 2012). Merges need no counters that blocks share, and half the passes over memory of an 8-bit radix sort up to 32768
-// elements.
+// 2012). Merges need no counters that blocks share.
 //
 // Items carry their index, so that no two are equal: what is stable on the CPU is the same order here. A source says
 // what is sorted: row(line), item(row, k). A sink takes put(line, place, item).

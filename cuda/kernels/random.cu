@@ -1,8 +1,10 @@
 // Random numbers: a thread makes a block of Philox, whose words go to elements 16 apart, so that 16 neighbours write
 // neighbours. The call's part of the stream is claimed on the device, as the generator's state lies there.
 #include "common/elementwise.h"
+#include "common/reduce.h"
 #include "common/scalar.h"
 #include "common/scratch.h"
+#include "common/sorting.h"
 #include "isa/philox_block.h"
 #include "isa/trig_table.h"
 
@@ -44,6 +46,7 @@ PB_INLINE T sin_of_angle(T r, Int quadrant) {
 }  // namespace pullback::cuda
 
 #include "kernels/random_formulas.h"
+#include "kernels/sort_formulas.h"
 
 namespace pullback::cuda {
 namespace {
@@ -284,10 +287,123 @@ void permutation(const Call& c) {
   });
 }
 
+// --- multinomial -----------------------------------------------------------------------------------------------------
+
+struct Table {  // weights [rows, n] and y [rows, draws]
+  int64_t rows, n, draws, row_step, step, y_row_step, y_step;
+};
+
+// Whether the weights of each row are finite and ≥ 0, and enough of them > 0; if not, that is reported.
+template <class T>
+__global__ void check_rows(Table t, int64_t needed, const T* weights, bool* valid, Error* error) {
+  for (int64_t row = block(); row < t.rows; row += blocks()) {
+    int64_t positive = 0, wrong = 0;
+    for (int64_t i = thread(); i < t.n; i += threads()) {
+      const T w = weights[row * t.row_step + i * t.step];
+      wrong += !(w >= 0 && w < T(__builtin_inf()));
+      positive += w > 0;
+    }
+    positive = reduce_block(positive, Sum(), int64_t{0});
+    wrong = reduce_block(wrong, Sum(), int64_t{0});
+    if (thread() != 0) continue;
+    valid[row] = wrong == 0 && positive >= needed;
+    if (!valid[row]) report(error, ErrorCode::bad_value, wrong ? -1 : positive, t.draws);
+  }
+}
+
+// −ln(u_i) / weights_i: exponential waiting times, whose order is that of drawing one after the other.
+template <class T>
+struct WaitingTimes {
+  Table t;
+  const T* weights;
+  const Philox* stream;
+  PB_DEVICE int64_t row(int64_t line) const { return line; }
+  PB_DEVICE Item<int64_t> item(int64_t row, int64_t i) const {
+    const double w = static_cast<double>(weights[row * t.row_step + i * t.step]);
+    const double time = w > 0 ? -log(inner_unit(wide_at(*stream, row * t.n + i))) / w : __builtin_inf();
+    return Item<int64_t>::make(key_of<int64_t>(time), i);
+  }
+};
+struct Chosen {
+  Table t;
+  const bool* valid;
+  int64_t* y;
+  PB_DEVICE void put(int64_t row, int64_t s, Item<int64_t> item) const {
+    if (s < t.draws) y[row * t.y_row_step + s * t.y_step] = valid[row] ? item.index() : 0;
+  }
+};
+
+// sums_i = Σ_(k≤i) weights, in double; a thread adds up neighbours, and what comes before them.
+template <class T>
+__global__ void sum_rows(Table t, const T* weights, double* sums) {
+  double* before = shared<double, kBlockSize>();
+  for (int64_t row = block(); row < t.rows; row += blocks()) {
+    const T* w = weights + row * t.row_step;
+    const int64_t each = (t.n + threads() - 1) / threads(), begin = thread() * each;
+    const int64_t end = begin + each < t.n ? begin + each : t.n;
+    double own = 0;
+    for (int64_t i = begin; i < end; ++i) own += static_cast<double>(w[i * t.step]);
+    sync_block();  // the row before this one may still be read
+    before[thread()] = own;
+    sync_block();
+    if (thread() == 0) {
+      double sum = 0;
+      for (int k = 0; k < threads(); ++k) {
+        const double next = sum + before[k];
+        before[k] = sum, sum = next;
+      }
+    }
+    sync_block();
+    own = 0;
+    for (int64_t i = begin; i < end; ++i)
+      sums[row * t.n + i] = before[thread()] + (own += static_cast<double>(w[i * t.step]));
+  }
+}
+
+// The first i with sums_i > u Σ weights, but no later one than the last that has a weight.
+__global__ void draw_by_sums(Table t, const Philox* stream, const double* sums, const bool* valid, int64_t* y) {
+  for (int64_t at = first(); at < t.rows * t.draws; at += stride()) {
+    const int64_t row = at / t.draws, s = at % t.draws;
+    const double *sum = sums + row * t.n, all = sum[t.n - 1];
+    const double target = inner_unit(wide_at(*stream, at)) * all;
+    int64_t low = 0, high = t.n - 1;
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      sum[middle] > target || sum[middle] >= all ? high = middle : low = middle + 1;
+    }
+    y[row * t.y_row_step + s * t.y_step] = valid[row] ? low : 0;
+  }
+}
+
+template <class T>
+void multinomial_of(const Call& c) {
+  const Operand &w = c[1], &y = c[2];
+  const Table t{w.shape[0], w.shape[1], y.shape[1], w.strides[0], w.strides[1], y.strides[0], y.strides[1]};
+  const bool replacement = c.flag(0);
+  if (t.rows == 0 || t.n == 0) return;
+  const T* weights = w.data<T>();
+  Scratch scratch;
+  const Philox* stream = claim(c[0], t.rows * (replacement ? t.draws : t.n), 2, scratch);
+  bool* valid = scratch.take<bool>(t.rows);
+  const int64_t blocks = blocks_for_lines(t.rows);
+  launch(check_rows<T>, blocks, kBlockSize, t, replacement ? int64_t{1} : t.draws, weights, valid, device_error(c));
+  if (!replacement)
+    return sort_lines<int64_t>(WaitingTimes<T>{t, weights, stream}, t.rows, t.n, t.draws,
+                               Chosen{t, valid, y.data<int64_t>()});
+  double* sums = scratch.take<double>(t.rows * t.n);
+  launch(sum_rows<T>, blocks, kBlockSize, t, weights, sums);
+  launch(draw_by_sums, blocks_for(t.rows * t.draws), kBlockSize, t, stream, static_cast<const double*>(sums),
+         static_cast<const bool*>(valid), y.data<int64_t>());
+}
+void multinomial(const Call& c) {
+  visit_float(c[1].dtype, [&](auto zero) { multinomial_of<decltype(zero)>(c); });
+}
+
 constexpr EntryRow rows[] = {
-    {"random_bits", random_bits}, {"uniform", uniform}, {"normal", normal},
-    {"exponential", exponential}, {"randint", randint}, {"bernoulli", bernoulli},
-    {"permutation", permutation}, {"dropout", dropout}, {"dropout_backward", dropout_backward},
+    {"random_bits", random_bits},           {"uniform", uniform},         {"normal", normal},
+    {"exponential", exponential},           {"randint", randint},         {"bernoulli", bernoulli},
+    {"permutation", permutation},           {"multinomial", multinomial}, {"dropout", dropout},
+    {"dropout_backward", dropout_backward},
 };
 
 }  // namespace

@@ -13,6 +13,7 @@ import numpy as np
 from pullback import _core, _cpu
 from pullback._core import as_strided, device_of as device_of
 from pullback._cuda_state import cuda_problem
+from pullback._session import here
 
 # What a device with an index takes its arrays from: its own module, which says what CuPy and its kernels lack.
 _LIBRARIES = {"cuda": "pullback._cupy"}
@@ -167,7 +168,7 @@ def _connect(on: device) -> None:
     if on.index not in range(count):
         raise RuntimeError(f"device: there is no {on}, the number of GPUs is {count}")
     on.kernels = kernels
-    on.empty = library.allocator(on.index)
+    on.empty = _unrecorded(library.allocator(on.index), on)
     on.as_strided = library.as_strided
     on.pointer = lambda array: array.data.ptr
     on.root = lambda array: array if array.base is None else array.base
@@ -192,6 +193,17 @@ def _connect(on: device) -> None:
 
     on.owns, on.may_share_memory, on.to_host, on.from_host = owns, _may_share_memory, to_host, from_host
     _array_types[library.Array] = lambda array: _devices[on.type, array.device.id]
+
+
+def _unrecorded(empty: Any, on: device) -> Any:
+    """A GPU's memory. A step that asks for it cannot be captured so far."""
+
+    def allocate(shape: Any, dtype: Any) -> Any:
+        if here.session is not None:
+            here.session.refuse(f"it works on {on}: steps are captured on the CPU so far")
+        return empty(shape, dtype)
+
+    return allocate
 
 
 def cupy() -> Any:

@@ -49,6 +49,9 @@ class Signature:
     def _first(self, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
         """An ordinary call, in which optimizer states and gradients come into being."""
         for i, t in enumerate(tensors):
+            if isinstance(t, Tensor) and t.device is not cpu:
+                self._give_up(f"capture: argument {i} is on {t.device}: steps are captured on the CPU so far")
+                return self.owner._eager(args, kwargs)
             if isinstance(t, Tensor) and t.requires_grad and grad_enabled():
                 raise CaptureError(
                     f"capture: argument {i} of shape {list(t.shape)} requires grad: a captured step takes data; call "

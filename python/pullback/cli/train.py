@@ -144,6 +144,8 @@ class Run:
         self.device = choose_device(args.device)
         self.model = make_model(args, job).to(self.device)
         self.optimizer = optim.AdamW(self.model.parameters(), lr=args.lr, weight_decay=args.weight_decay)
+        # One captured step: Python once, native ever after.
+        self.update = pullback.capture(self._update) if self.device.type == "cpu" else self._update
         self.steps = self.epochs * -(-len(job.train.labels) // self.batch_size)
         self.step = 0
         self.history: list[dict[str, float]] = []
@@ -158,16 +160,20 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = one_cycle(self.step, self.steps, self.peak)
         self.step += 1
-        x, y = [pullback.from_numpy(a).to(self.device) for a in (images, labels)]
-        logits = self.model(x)
-        loss = F.cross_entropy(logits, y, label_smoothing=SMOOTHING)
+        loss, hits = self.update(*[pullback.from_numpy(a).to(self.device) for a in (images, labels)])
         value = float(loss.item())
         if not math.isfinite(value):
             raise ValueError(f"train: loss expects a finite value, got {value} at step {self.step}; try a lower --lr")
+        return value * len(labels), int(hits.item())
+
+    def _update(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward, backward and the optimizer: the loss, and how many the model had right before."""
+        logits = self.model(images)
+        loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return value * len(labels), int((logits.detach().argmax(1).cpu().numpy() == labels).sum())
+        return loss, (logits.detach().argmax(1) == labels).sum()
 
     def epoch(self, number: int, tick: Callable[[int, float, float, float], None]) -> dict[str, float]:
         """One pass over the training data, then the validation; `tick(samples, loss, accuracy, samples/s)`."""
