@@ -224,7 +224,7 @@ CASES = [
             dtypes=("float32",),
             torch="torch.randperm(a.numel())",
         )
-        for dtype in ("int64", "int32", "float32")
+        for dtype in ("int64", "int32", "float32", "float64")
     ],
     Case(
         name="bernoulli",
