@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
-import importlib
 import importlib.util
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,6 @@ emulated = pytest.mark.skipif(
     reason="this build has no emulated kernels: make emulated",
 )
 no_gpu = pytest.mark.skipif(_cuda_state.cuda_problem() is None, reason="here is a GPU")
-
-
-def needs(*kernels: str) -> Any:
-    """Skip where the emulated device has not these kernels yet."""
-    module: Any = importlib.import_module("pullback._cuda_emulated") if EMULATED in _backend._LIBRARIES else None
-    missing = [k for k in kernels if module and k not in module.kernel_names()]
-    return pytest.mark.skipif(bool(missing), reason=f"no kernel for this device yet: {missing}")
 
 
 def normal(*shape: int, seed: int = 0, dtype: Any = pb.float32) -> pb.Tensor:
@@ -139,6 +133,36 @@ def test_emulated_arrays_look_as_cupy_s() -> None:
     for x in (theirs, ours):
         with pytest.raises(TypeError):
             np.asarray(x)
+
+
+def _chain(node: ast.AST) -> list[str]:
+    """["cuda", "Stream"] of cupy.cuda.Stream and cupy().cuda.Stream; [] of what begins otherwise."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.insert(0, node.attr)
+        node = node.value
+    node = node.func if isinstance(node, ast.Call) else node
+    return names if isinstance(node, ast.Name) and node.id == "cupy" else []
+
+
+@pytest.mark.parametrize("module", ["_cupy.py", "cuda.py"])
+def test_what_is_asked_of_cupy_is_there(module: str) -> None:
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    tree = ast.parse((Path(pb.__file__).parent / module).read_text())
+    chains = [chain for node in ast.walk(tree) if (chain := _chain(node))]
+    assert len(chains) > 3
+    for chain in chains:
+        found = cupy
+        for name in chain:
+            found = getattr(found, name)
+    methods = {
+        cupy.cuda.Stream: "done synchronize use wait_event null",
+        cupy.cuda.Event: "record done synchronize",
+        cupy.cuda.Device: "mem_info synchronize __enter__",
+        cupy.cuda.MemoryPool: "used_bytes total_bytes free_all_blocks",
+    }
+    for owner, names in methods.items():
+        assert not [name for name in names.split() if not hasattr(owner, name)], owner
 
 
 def _cupy_or_ours(x: Any, ours: Any, cupy: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 import pullback as pb
 from pullback import _cuda_state
 from pullback.cli import main
-from test_device import EMULATED, emulated, needs, no_gpu, normal
+from test_device import EMULATED, emulated, no_gpu, normal
 
 F = pb.nn.functional
 
@@ -21,7 +21,6 @@ F = pb.nn.functional
 
 
 @emulated
-@needs("dropout", "uniform", "permutation", "bernoulli", "randint")
 def test_random_numbers_are_the_cpu_s() -> None:
     drawn = []
     for device in ("cpu", EMULATED):
@@ -34,7 +33,6 @@ def test_random_numbers_are_the_cpu_s() -> None:
 
 
 @emulated
-@needs("uniform")
 def test_generators_belong_to_devices() -> None:
     own = pb.Generator(EMULATED).manual_seed(1)
     with pytest.raises(RuntimeError, match="rand: generator expects device cpu, got cuda-emulated:0"):
@@ -96,7 +94,6 @@ def test_training_goes_as_on_the_cpu(name: str) -> None:
 
 
 @emulated
-@needs("uniform")
 def test_state_goes_from_device_to_device() -> None:
     pb.manual_seed(1)
     there, here = mlp(EMULATED), mlp()
@@ -147,7 +144,6 @@ def test_a_checkpoint_of_a_gpu_says_how_to_read_it_without(tmp_path: Path, monke
 
 
 @emulated
-@needs("normal", "permutation")
 def test_gradcheck_and_initialization() -> None:
     x = normal(2, 3, dtype=pb.float64).to(EMULATED).requires_grad_()
     assert pb.gradcheck(lambda t: (t.tanh() * t).sum(1), (x,))
@@ -172,3 +168,11 @@ def test_train_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["train", "--device", "cuda", "--out", str(tmp_path)]) == 2
     assert f"pullback: device: {_cuda_state.cuda_problem()}" in capsys.readouterr().err
     assert main(["train", "--device", "auto", "--epochs", "1", "--model", "linear", "--out", str(tmp_path)]) == 0
+
+
+@no_gpu
+def test_bench_says_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich"), pytest.importorskip("matplotlib"), pytest.importorskip("safetensors")
+    monkeypatch.chdir(Path(__file__).resolve().parent.parent)
+    assert main(["bench", "--device", "cuda"]) == 2
+    assert f"pullback bench: {_cuda_state.cuda_problem()}" in capsys.readouterr().err

@@ -42,7 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="where to compute; auto: on a GPU where there is one (default: cpu)",
     )
     train.add_argument("--out", default=None, metavar="DIR", help="where results go (default: runs/DATA-MODEL)")
-    commands.add_parser("bench", add_help=False, help="measure every kernel, against PyTorch (from a checkout)")
+    commands.add_parser(
+        "bench", add_help=False, help="measure every kernel, against PyTorch (from a checkout; --device cuda)"
+    )
     commands.add_parser("doctor", help="print version, instruction set, threads and GPU state")
     return parser
 
