@@ -206,8 +206,8 @@ def _geometry(t: Tensor, base: Tensor) -> tuple[Any, ...]:
 
 
 def _folds(array: Any, most: int) -> bool:
-    """Whether some dimension of more than one element has a stride of at most `most`."""
-    return any(n > 1 and s <= most for n, s in zip(array.shape, array.strides))
+    """Whether some dimension of more than one element has a stride of at most `most`; not where there is no element."""
+    return array.size > 0 and any(n > 1 and s <= most for n, s in zip(array.shape, array.strides))
 
 
 def _forget_pullback(node: Node, dy: Any) -> tuple[Any]:
