@@ -160,3 +160,22 @@ def test_methods_and_modules_can_be_captured() -> None:
             assert np.array_equal(net(x).numpy(), net.layer(x).numpy())
     captured = pb.compile(net.layer)
     assert len(list(captured.parameters())) == 2
+
+
+def test_tiles_keep_apart_what_overlaps_from_before() -> None:
+    """Two arrays over one memory, neither a view of the other, as buffers of other libraries give them."""
+    memory = bytearray(4 * 70_001)
+    low = pb.from_numpy(np.frombuffer(memory, "f4", 70_000))
+    high = pb.from_numpy(np.frombuffer(memory, "f4", 70_000, offset=4))
+    expected = np.zeros(70_001, "f4")
+
+    @pb.capture
+    def f():
+        low.add_(1)
+        high.mul_(2)
+
+    for _ in range(6):
+        f()
+        expected[:-1] += 1
+        expected[1:] *= 2
+        assert np.frombuffer(memory, "f4").tobytes() == expected.tobytes()

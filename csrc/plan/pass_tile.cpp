@@ -72,14 +72,23 @@ class Group {
   }
 
  private:
-  // Two calls meet in a buffer that one of them writes only where both look at it in the same way.
-  static bool fits(const Step& a, const Step& b) {
+  // Two calls meet in memory that one of them writes only where both look at it in the same way.
+  bool fits(const Step& a, const Step& b) const {
     for (size_t i = 0; i < a.operands.size(); ++i)
       for (size_t k = 0; k < b.operands.size(); ++k) {
-        if (a.buffers[i] != b.buffers[k] || (!a.writes(i) && !b.writes(k))) continue;
-        if (!same_view(a.operands[i], b.operands[k])) return false;
+        if ((!a.writes(i) && !b.writes(k)) || !meet(a.buffers[i], b.buffers[k])) continue;
+        if (a.buffers[i] != b.buffers[k] || !same_view(a.operands[i], b.operands[k])) return false;
       }
     return true;
+  }
+
+  // Arrays from before the step may overlap though none is a view of the other.
+  bool meet(int32_t x, int32_t y) const {
+    const Buffer &a = trace_.buffers[x], &b = trace_.buffers[y];
+    if (x == y || a.kind != Buffer::Kind::given || b.kind != Buffer::Kind::given) return x == y;
+    const bool apart =
+        a.bytes >= 0 && b.bytes >= 0 && (a.address + a.bytes <= b.address || b.address + b.bytes <= a.address);
+    return !apart;
   }
 
   // A number that a call of the group writes cannot be read before all of it is there.

@@ -54,7 +54,18 @@ class Capture:
             structure = flatten((args, kwargs), tensors)
             quick = (
                 structure,
-                tuple([(type(t), array_of(t).dtype, array_of(t).shape, array_of(t).strides) for t in tensors]),
+                tuple(
+                    [
+                        (
+                            type(t),
+                            array_of(t).dtype,
+                            array_of(t).shape,
+                            array_of(t).strides,
+                            getattr(t, "requires_grad", False),
+                        )
+                        for t in tensors
+                    ]
+                ),
             )
         with self._lock:
             signature = self._find((quick, mode), args, kwargs, structure)

@@ -123,6 +123,8 @@ class Signature:
         written = [i for i in recorded.recording.written_names() if i < len(tensors)]
         for i in written:
             np.copyto(array_of(tensors[i]), self.fixed[i])
+        if recorded.hosts and self.owner._check:
+            problem = "capture: check=n cannot be had for a step with host code, which would run twice"
         if written:
             problem = f"capture: argument {written[0]} is changed in place; work on a copy, or return the result"
         return unflatten(spec, handed), recorded, problem
@@ -137,7 +139,9 @@ class Signature:
         if session.recording.add_result(leaf._array):
             return "result"
         shares = any(np.may_share_memory(leaf._array, array_of(t)) for t in given)
-        return ("view", leaf.detach()) if shares else ("same", leaf)
+        if shares:
+            return ("view", leaf.detach())
+        return ("same", leaf if leaf._node is None else leaf.detach())
 
     def _give_up(self, problem: str) -> None:
         self.recorded.clear()
@@ -203,7 +207,7 @@ def _handed(source: Any, leaf: Any, tensors: list[Any]) -> Any:
         return tensors[source]
     if source == "result" or source[0] == "view":
         return leaf.detach().clone()
-    return leaf
+    return source[1]
 
 
 def _copies(leaves: list[Tensor]) -> list[Any]:
