@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "bind/read.h"
@@ -206,9 +207,8 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
   try {
     Arguments a;
     if (!a.reserve(self, ordered) || !a.read(self, ordered)) return nullptr;
-    Step step;
-    const bool noted = recording();
-    if (noted && !read_step(*self->kernel->signature, ordered, step)) return nullptr;
+    std::optional<Step> step;
+    if (recording() && !read_step(*self->kernel->signature, ordered, step.emplace())) return nullptr;
     const bool release = runs_without_gil && a.elements() > kElementsWithoutGil;
     Held held;
     if (release && !held.hold(ordered, self->params)) return nullptr;
@@ -222,7 +222,7 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
       } restore{released};
       launch(*self->kernel, a.operands, a.first, a.scalars);
     }
-    if (noted) note_step(*self->kernel, a.operands, a.first, a.params, a.scalars, a.scalar_count, std::move(step));
+    if (step) note_step(*self->kernel, a.operands, a.first, a.params, a.scalars, a.scalar_count, std::move(*step));
   } catch (...) {
     return raise_current();
   }

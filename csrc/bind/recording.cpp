@@ -134,6 +134,7 @@ PyObject* start(PyObject* object, PyObject* arguments) {
   Py_INCREF(object);
   active = reinterpret_cast<RecordingObject*>(object);
   r.running = true;
+  ++recordings_running;
   Py_RETURN_NONE;
 }
 
@@ -143,6 +144,7 @@ PyObject* stop(PyObject* object, PyObject*) {
   if (!active || active != reinterpret_cast<RecordingObject*>(object))
     return refuse("stop: another thread records into it");
   r.running = false;
+  --recordings_running;
   active = nullptr;
   Py_DECREF(object);
   Py_RETURN_NONE;
@@ -263,7 +265,7 @@ RecordingState* recording_of(PyObject* object) {
   return nullptr;
 }
 
-bool recording() { return active != nullptr; }
+bool this_thread_records() { return active != nullptr; }
 
 void note_block(PyObject* object) {
   auto* block = reinterpret_cast<Block*>(object);

@@ -41,8 +41,10 @@ PyObject* block_of(uint64_t serial);  // borrowed; nullptr where it is gone
 int32_t made_buffer_of(const RecordingState& recording, PyObject* array);
 RecordingState* recording_of(PyObject* object);  // nullptr with TypeError set, where it is none or not settled
 
-// What the bindings tell the recording of this thread.
-bool recording();
+// What the bindings tell the recording of this thread. Calls that nobody records pay for one look at a count.
+inline int recordings_running = 0;  // in all threads; changes under the GIL
+bool this_thread_records();
+inline bool recording() { return recordings_running && this_thread_records(); }
 void note_block(PyObject* block);
 void forget_block(uint64_t serial);
 // The step that a call is, ready to be noted once it ran; false with a Python error set.

@@ -12,8 +12,10 @@ namespace {
 PyObject* start_watching(PyObject*, PyObject* arguments) {
   PyObject *leaves, *versions;
   if (!PyArg_ParseTuple(arguments, "OO:watch", &leaves, &versions)) return nullptr;
+  watches -= (watch.leaves != nullptr) + (watch.versions != nullptr);
   Py_XSETREF(watch.leaves, PyList_Check(leaves) ? Py_NewRef(leaves) : nullptr);
   Py_XSETREF(watch.versions, PyDict_Check(versions) ? Py_NewRef(versions) : nullptr);
+  watches += (watch.leaves != nullptr) + (watch.versions != nullptr);
   Py_RETURN_NONE;
 }
 
@@ -80,9 +82,9 @@ PyMethodDef layout_method = {
     "Bytes that stand for shapes, strides, dtypes and devices of a tuple of tensors; None where "
     "there is anything else in it."};
 
-bool note_leaf(PyObject* leaf) { return !watch.leaves || PyList_Append(watch.leaves, leaf) == 0; }
+bool add_leaf(PyObject* leaf) { return !watch.leaves || PyList_Append(watch.leaves, leaf) == 0; }
 
-bool note_version(PyObject* version) {
+bool add_version(PyObject* version) {
   if (!watch.versions) return true;
   const Ref key(PyLong_FromVoidPtr(version));
   if (!key) return false;

@@ -11,10 +11,13 @@ struct Watch {
       nullptr;  // a dict: {address: (counter of changes in place, what it was)} of whatever was asked for
 };
 inline thread_local Watch watch;
+inline int watches = 0;  // lists and dicts that threads have here; changes under the GIL
 
 extern PyMethodDef watch_method, presence_method, restore_method, layout_method;
 
-bool note_leaf(PyObject* leaf);
-bool note_version(PyObject* version);
+bool add_leaf(PyObject* leaf);
+bool add_version(PyObject* version);
+inline bool note_leaf(PyObject* leaf) { return watches == 0 || add_leaf(leaf); }
+inline bool note_version(PyObject* version) { return watches == 0 || add_version(version); }
 
 }  // namespace pullback::tape

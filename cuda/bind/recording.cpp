@@ -3,7 +3,7 @@
 
 namespace pullback::bind {
 
-bool recording() { return false; }
+bool this_thread_records() { return false; }
 bool read_step(const Signature&, PyObject* const*, Step&) { return true; }
 void note_step(Kernel&, const Operand*, const int32_t*, int, const Scalar*, int, Step&&) {}
 

@@ -43,7 +43,7 @@ class Capture:
         self._lock = threading.RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if here.session is not None:  # inside of another step, which records what this one does
+        if marks.sessions and here.session is not None:  # inside of another step, which records what this one does
             return self._fn(*args, **kwargs)
         mode = (grad_enabled(), marks.generation, marks.modes, _dtype.get_default_dtype())
         quick: Any = None if kwargs else _core.layout(args)

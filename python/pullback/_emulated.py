@@ -14,7 +14,14 @@ import numpy as np
 from pullback import _cuda_emulated as kernels
 
 _STREAM = 0
-kernels.connect(lambda: _STREAM, lambda size: SimpleNamespace(ptr=np.empty(size, np.uint8).ctypes.data))
+
+
+def _allocate(size: int) -> Any:
+    memory = np.empty(size, np.uint8)
+    return SimpleNamespace(ptr=memory.ctypes.data, memory=memory)
+
+
+kernels.connect(lambda: _STREAM, _allocate)
 
 
 class Array:

@@ -66,6 +66,7 @@ class Session:
     def run(self, function: Callable[..., Any], args: Any, kwargs: Any, named: list[Any]) -> Any:
         """Call the function, and note what it launches."""
         here.session = self
+        marks.sessions += 1
         _core.watch(self.leaves, self.versions)
         self.recording.start(named, _PACKAGE)
         named.clear()  # gradients that the step forgets are to be free for what it makes
@@ -74,6 +75,7 @@ class Session:
         finally:
             self.recording.stop()
             _core.watch(None, None)
+            marks.sessions -= 1
             here.session = None
 
     def changed(self) -> list[Any]:

@@ -27,10 +27,11 @@ here = _Here()
 class Marks:
     """What a recorded step depends on and no argument shows."""
 
-    __slots__ = ("generation", "modes")
+    __slots__ = ("generation", "modes", "sessions")
 
     def __init__(self) -> None:
         self.generation = 0  # how often an array, a hook or a parameter was exchanged for another
+        self.sessions = 0  # captures that are recording now, in all threads
         self.modes = 0  # which modules and parameters are in another mode than at first, as an exclusive or
 
 
@@ -49,7 +50,7 @@ def toggled(owner: object) -> None:
 
 def host_read(op: str) -> None:
     """A tensor's value is asked for by Python: what happens next may depend on it. CaptureError while recording."""
-    if here.session is not None:
+    if marks.sessions and here.session is not None:
         here.session.refuse(f"{op} reads a value, and what follows may depend on it")
 
 
@@ -58,7 +59,7 @@ def on_host(function: _F) -> _F:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if here.session is None:
+        if not marks.sessions or here.session is None:
             return function(*args, **kwargs)
         if any(hasattr(a, "_array") for a in (*args, *kwargs.values())):
             here.session.refuse(f"{function.__qualname__} reads the value of a tensor")

@@ -261,7 +261,7 @@ def option(group: Group, name: str, on: device, index: int | None = None) -> Any
     value = group[name] if index is None else group[name][index]
     if isinstance(value, Tensor) and value.device is on:
         return value._array
-    if _session.here.session is not None and on is cpu:
+    if _session.marks.sessions and _session.here.session is not None and on is cpu:
         return _session.here.session.cell(group, name, index)
     return float(value)
 
