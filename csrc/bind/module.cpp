@@ -7,6 +7,7 @@
 #include "bind/array.h"
 #include "bind/kernel.h"
 #include "bind/plan.h"
+#include "bind/plan_file.h"
 #include "bind/recording.h"
 #include "runtime/ceiling.h"
 #include "runtime/dispatch.h"
@@ -85,6 +86,13 @@ PYBIND11_MODULE(_cpu, m) {
   check(add_kernels(m.ptr()));
   m.attr("empty") = steal(PyCFunction_New(&empty_method, nullptr));
   m.def("recording", recording, "Whether this thread's kernel calls are being recorded.");
+  m.def("describe_recording", describe_recording, py::arg("recording"),
+        "A settled Recording as plain values: (buffers, steps, results).");
+  m.def("buffer_content", buffer_content, py::arg("recording"), py::arg("buffer"),
+        "The bytes of given memory, or what the host filled it with.");
+  m.def("restore_recording", restore_recording, py::arg("buffers"), py::arg("steps"), py::arg("results"),
+        py::arg("constants"), py::arg("inputs"), py::arg("max_bytes"),
+        "A Recording from such values and the arrays behind them; ValueError where anything does not hold.");
   m.def("signatures", [] { return steal(signatures()); }, "Every kernel's contract: (name, formula, parameters).");
   m.def("launch_counts", [] { return steal(launch_counts()); }, "How often each kernel was launched.");
   m.def("isa", [] { return isa_name(current_isa()); }, "The instruction set in use.");

@@ -50,7 +50,8 @@ def cpu_stub() -> str:
                 first = first.replace("typing.SupportsInt | typing.SupportsIndex", "int").replace(
                     "typing.SupportsInt", "int"
                 )
-                first = re.sub(r"-> (object|dict)$", "-> Any", first)
+                first = re.sub(r"-> (object|dict|tuple)$", "-> Any", first)
+                first = re.sub(r": (object|list)\b(?!\[)", ": Any", first)
                 lines.append(f"def {first.replace('collections.abc.', '')}: ...\n")
     lines += [kernel_stub(*s) for s in sorted(_cpu.signatures())]
     return "\n".join(lines)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pullback._session import CaptureError as CaptureError
     from pullback.autograd.gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
     from pullback.io.checkpoint import load as load, save as save
+    from pullback.io.plan import load_plan as load_plan
 else:
     _HOMES = {
         "CaptureError": "_session",
@@ -51,6 +52,7 @@ else:
         "gradcheck": "autograd",
         "gradgradcheck": "autograd",
         "load": "io",
+        "load_plan": "io.plan",
         "save": "io",
     }
 

@@ -143,6 +143,24 @@ class Capture:
             overwrite([*given, *kept], before)
         return rows
 
+    def save(self, path: Any) -> None:
+        """Write the plan that was used last to one file, weights included, which `pullback.load_plan` and
+        `pullback run` run without the function that was captured.
+
+        The weights are those of now, and are constants from here on. Raises CaptureError, naming the kernel and its
+        line, for a step that changes memory which outlives it (optimizers, random state, gradients), that calls Python,
+        or that returns what it did not make; RuntimeError before anything is recorded, ImportError without the extra
+        `io`.
+        """
+        from pullback.io.plan import save_plan
+
+        with self._lock:
+            current = [s for s in self._signatures.values() if s.plans and s.generation == marks.generation]
+            if not current:
+                self._last_plan()
+                raise RuntimeError("save: what was recorded is out of date: call the function again, three times")
+            save_plan(list(current[-1].plans.values())[-1], current[-1].structure, path)
+
     def explain(self, runs: int = 20) -> str:
         """The calls as they were recorded, and what the passes made of them, with the median time of each.
 

@@ -1,4 +1,4 @@
-"""The command line: `pullback train`, `pullback bench`, `pullback doctor`. Needs the extra `cli`.
+"""The command line: `pullback train`, `pullback run`, `pullback bench`, `pullback doctor`. Needs the extra `cli`.
 
 Exit codes: 0 done; 2 for a wrong option, a missing file, training that diverged (one line on stderr, nothing half-written);
 130 after Ctrl-C.
@@ -42,6 +42,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="where to compute; auto: on a GPU where there is one (default: cpu)",
     )
     train.add_argument("--out", default=None, metavar="DIR", help="where results go (default: runs/DATA-MODEL)")
+    run = commands.add_parser("run", help="run a captured function from a file")
+    run.add_argument("plan", metavar="PLAN.safetensors", help="what captured.save(path) wrote")
+    for option, text in (
+        ("--input", "the arguments, in order; without any: a summary"),
+        ("--output", "where results go, in order (default: a printout)"),
+    ):
+        run.add_argument(option, nargs="+", action="extend", default=[], metavar="X.npy", help=text)
+    run.add_argument("--max-bytes", type=int, help="bound of the memory besides the weights (default: 1 GiB, or more)")
     commands.add_parser(
         "bench", add_help=False, help="measure every kernel, against PyTorch (from a checkout; --device cuda)"
     )
@@ -66,9 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pullback.cli.bench import bench
 
         return bench(given[1:])
-    from pullback.cli.train import train
-
     try:
+        if args.command == "run":
+            from pullback.cli.run import run
+
+            return run(args)
+        from pullback.cli.train import train
+
         return train(args)
     except (ValueError, TypeError, IndexError, RuntimeError, OSError) as error:
         print(f"pullback: {error}", file=sys.stderr)
