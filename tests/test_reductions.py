@@ -85,6 +85,16 @@ def test_nothing_to_reduce() -> None:
     assert np.isnan(x.var(0).numpy()).all()
 
 
+@pytest.mark.parametrize("dim", [0, 1, (0, 1)])
+def test_any_byte_that_is_not_0_is_true(dim):
+    """As in NumPy's masks; along columns, too, where bytes are read one by one."""
+    bits = np.full((40, 30), 199, np.uint8)
+    bits[::3] = 0
+    x, y = pb.from_numpy(bits.view(bool)), pb.from_numpy(bits != 0)
+    for op in (pb.sum, pb.any, pb.all, pb.amax):
+        assert (op(x, dim) == op(y, dim)).all()
+
+
 # --- values at the edges ----------------------------------------------------------------------------------------------
 
 

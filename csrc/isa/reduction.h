@@ -67,8 +67,12 @@ inline Reduction make_reduction(const Operand& x, const Operand* y, int outputs,
 template <class T>
 void read_row_as(const char* from, DType type, int64_t stride, T* to, int64_t n) {
   visit_any(type, [&](auto zero) {
-    const auto* x = reinterpret_cast<const decltype(zero)*>(from);
-    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(x[i * stride]);
+    using X = decltype(zero);
+    const auto* x = reinterpret_cast<const Stored<X>*>(from);
+    if constexpr (std::is_same_v<X, bool>)
+      for (int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(x[i * stride] != 0);
+    else
+      for (int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(x[i * stride]);
   });
 }
 [[gnu::noinline]] inline void read_row(const char* from, DType type, int64_t stride, char* to, DType as, int64_t n) {
