@@ -119,7 +119,7 @@ def test_types_that_pullback_lacks_are_named(tmp_path: Path) -> None:
         load_file(tmp_path / "w")
     header = b'{"b":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
     (tmp_path / "w").write_bytes(len(header).to_bytes(8, "little") + header + bytes(2))
-    with pytest.raises(TypeError, match="load_file: 'b' has elements of type BF16"):
+    with pytest.raises(TypeError, match="load_file: 'b'.*(BF16|bfloat16)"):  # NumPy has it where CuPy was imported
         load_file(tmp_path / "w")
 
 
