@@ -9,7 +9,8 @@ import pytest
 
 import pullback as pb
 from captured import Trained, batches
-from pullback import nn, optim
+from harness import Recorded
+from pullback import _cpu, nn, optim
 from pullback.nn import functional as F
 
 
@@ -179,3 +180,15 @@ def test_tiles_keep_apart_what_overlaps_from_before() -> None:
         expected[:-1] += 1
         expected[1:] *= 2
         assert np.frombuffer(memory, "f4").tobytes() == expected.tobytes()
+
+
+def test_tiles_do_not_write_to_numbers_that_they_read() -> None:
+    """A number in memory is read for every tile, so no call of the group may change it before the last."""
+    x, y = np.zeros(70_000), np.arange(70_000.0)
+    with Recorded() as calls:
+        _cpu.fill(x, y[5:6])
+        _cpu.neg(y, y)
+    expected = x.tobytes() + y.tobytes()
+    y[...] = np.arange(70_000.0)
+    calls.replay()
+    assert x.tobytes() + y.tobytes() == expected

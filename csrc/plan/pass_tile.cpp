@@ -46,8 +46,8 @@ class Group {
   bool add(const Step& s) {
     if (!is_elementwise(s) || (!calls_.empty() && !same_shape(output(s), output(calls_[0])))) return false;
     for (const Step& other : calls_)
-      if (!fits(other, s)) return false;
-    if (!fits(s, s) || has_cell_of(s)) return false;
+      if (!fits(other, s) || writes_a_cell_of(other, s) || writes_a_cell_of(s, other)) return false;
+    if (!fits(s, s) || writes_a_cell_of(s, s)) return false;
     calls_.push_back(s);
     return true;
   }
@@ -91,12 +91,11 @@ class Group {
     return !apart;
   }
 
-  // A number that a call of the group writes cannot be read before all of it is there.
-  bool has_cell_of(const Step& s) const {
-    for (size_t k = s.operands.size(); k < s.buffers.size(); ++k)
-      for (const Step& other : calls_)
-        for (size_t i = 0; i < other.operands.size(); ++i)
-          if (s.buffers[k] >= 0 && other.buffers[i] == s.buffers[k] && other.writes(i)) return true;
+  // Whether one call writes to memory that the other reads a number from: all of one has to be done before.
+  static bool writes_a_cell_of(const Step& writer, const Step& reader) {
+    for (size_t k = reader.operands.size(); k < reader.buffers.size(); ++k)
+      for (size_t i = 0; i < writer.operands.size(); ++i)
+        if (reader.buffers[k] >= 0 && writer.buffers[i] == reader.buffers[k] && writer.writes(i)) return true;
     return false;
   }
 
