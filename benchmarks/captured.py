@@ -63,12 +63,14 @@ def stack(lib: Any, widths: tuple[int, ...], seed: int) -> Any:
     return nn.Sequential(*layers[:-1])
 
 
-def row(name: str, make: Make, products: float, parameters: float, inputs: float) -> Row:
-    """The figures of a training step with Adam: three products a layer, weights read twice, gradients written once."""
-    reads = inputs + (8 + ADAM_READS) * parameters
-    return Row(
-        name, make, 3 * products + ADAM_FLOPS * parameters, reads, (4.0 + ADAM_WRITES) * parameters, 16 * parameters
-    )
+def row(name: str, make: Make, batch: int, widths: tuple[int, ...]) -> Row:
+    """The figures of a training step with Adam: products forward, for the weights, and for every layer's input but the
+    first's; weights read twice, gradients written once."""
+    pairs = list(zip(widths, widths[1:]))
+    products, parameters = sum(n * m for n, m in pairs), sum(n * m + m for n, m in pairs)
+    flops = 2.0 * batch * (3 * products - widths[0] * widths[1]) + ADAM_FLOPS * parameters
+    reads = 4.0 * batch * widths[0] + (8 + ADAM_READS) * parameters
+    return Row(name, make, flops, reads, (4.0 + ADAM_WRITES) * parameters, 16.0 * parameters)
 
 
 def train_mlp(batch: int) -> Row:
@@ -82,7 +84,7 @@ def train_mlp(batch: int) -> Row:
         loss_of = lib.nn.functional.cross_entropy
         yield warm(recorded(lib, best, model, optimizer, lambda forward: loss_of(forward(x), y)))
 
-    return row(f"MLP step, batch {batch}", make, 2.0 * batch * PRODUCTS, PARAMETERS, 4.0 * batch * WIDTHS[0])
+    return row(f"MLP step, batch {batch}", make, batch, WIDTHS)
 
 
 def autoencoder(batch: int) -> Row:
@@ -96,10 +98,7 @@ def autoencoder(batch: int) -> Row:
         loss_of = lib.nn.functional.mse_loss
         yield warm(recorded(lib, best, model, optimizer, lambda forward: loss_of(forward(x), x)))
 
-    pairs = list(zip(AUTOENCODER, AUTOENCODER[1:]))
-    products, parameters = sum(n * m for n, m in pairs), sum(n * m + m for n, m in pairs)
-    name = f"autoencoder step, batch {batch}"
-    return row(name, make, 2.0 * batch * products, parameters, 4.0 * batch * AUTOENCODER[0])
+    return row(f"autoencoder step, batch {batch}", make, batch, AUTOENCODER)
 
 
 def logistic(batch: int, features: int = 30) -> Row:
