@@ -117,16 +117,16 @@ class Worker:
 def main(argv: list[str] | None = None) -> int:
     """Measure everything that there is time for."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("library", choices=["pullback", "torch"])
+    parser.add_argument("package", choices=["pullback", "torch"])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--small", action="store_true", help="few rows at small sizes, as the tests take them")
     args = parser.parse_args(argv)
-    worker = Worker(args.library, args.device, args.seconds, args.small)
+    worker = Worker(args.package, args.device, args.seconds, args.small)
     worker.hello()
     worker.ceilings()
     worker.rows()
-    if args.library == "pullback":
+    if args.package == "pullback":
         worker.curves()
     return 0
 

@@ -154,14 +154,14 @@ def end_with_parent() -> None:
 def main() -> int:
     """Serves one library."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("library")
+    parser.add_argument("package")
     parser.add_argument("--best", action="store_true")
     parser.add_argument("--compiled", action="store_const", const="compiled", dest="best")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks decides
     end_with_parent()
-    worker = Worker(args.library, args.best, args.threads)
+    worker = Worker(args.package, args.best, args.threads)
     gc.freeze()  # what the imports left need not be looked through again before every round
     serve(worker)
     return 0
