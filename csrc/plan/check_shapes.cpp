@@ -157,6 +157,7 @@ constexpr Rule rules[] = {
     {"where", nullptr, elementwise},
     {"matmul", nullptr, matmul},
     {"loss", nullptr, any},
+    {"bounds", nullptr, any},
     {"softmax", nullptr, lines},
     {"scan", nullptr, lines},
     {"sort", "sort", lines},

@@ -15,11 +15,14 @@ struct KernelError : std::runtime_error {
 
 void launch(Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars);
 
-// What the two halves do in their own way: running a kernel, which throws KernelError, and whether others may have the
-// GIL meanwhile.
+// What the two halves do in their own way: running a kernel, which may throw_error(), and whether others may have
+// the GIL meanwhile.
 void run(const Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars);
 extern const bool runs_without_gil;
 
 std::string describe(const Kernel& kernel, const Error& e);  // the exception's words
+
+// Throws KernelError, or std::runtime_error for what is a RuntimeError in Python.
+[[noreturn]] void throw_error(const Kernel& kernel, ErrorCode code, const std::string& message);
 
 }  // namespace pullback

@@ -14,7 +14,7 @@ void run(const Kernel& kernel, const Operand* operands, const int32_t* first, co
   } catch (const std::bad_alloc&) {
     error.code = ErrorCode::out_of_memory;
   }
-  if (error.code != ErrorCode::none) throw KernelError(error.code, describe(kernel, error));
+  if (error.code != ErrorCode::none) throw_error(kernel, error.code, describe(kernel, error));
 }
 
 }  // namespace pullback

@@ -1,5 +1,6 @@
 #include "bind/run.h"
 
+#include <cstring>
 #include <map>
 #include <memory>
 #include <new>
@@ -99,17 +100,22 @@ void connect(PyObject* stream, PyObject* memory) {
 }
 
 void check_errors() {
-  ErrorCode first = ErrorCode::none;
+  const Kernel* first = nullptr;
+  ErrorCode code = ErrorCode::none;
   std::string words;
-  for (const auto& [device, of_kernel] : errors())
-    for (size_t i = 0; i < kernels().size(); ++i) {
-      Error& e = of_kernel[i];
-      if (e.code == ErrorCode::none) continue;
-      if (first == ErrorCode::none) first = e.code;
-      words += (words.empty() ? "" : "; ") + describe(kernels()[i], e);
-      e = Error();
-    }
-  if (first != ErrorCode::none) throw KernelError(first, words);
+  const auto collect = [&](bool checks) {
+    for (const auto& [device, of_kernel] : errors())
+      for (size_t i = 0; i < kernels().size(); ++i) {
+        Error& e = of_kernel[i];
+        if (e.code == ErrorCode::none || checks != !std::strcmp(kernels()[i].family, "bounds")) continue;
+        if (!first) first = &kernels()[i], code = e.code;
+        words += (words.empty() ? "" : "; ") + describe(kernels()[i], e);
+        e = Error();
+      }
+  };
+  collect(true);  // what an op refuses comes before what its other kernels made of it
+  collect(false);
+  if (first) throw_error(*first, code, words);
 }
 
 void* stream_of_call() { return running->stream; }
@@ -156,7 +162,7 @@ void run(const Kernel& kernel, const Operand* operands, const int32_t* first, co
     throw std::runtime_error(std::string(kernel.signature->name) + ": " + e.what() + " (" +
                              shapes(kernel, operands, first) + ")");
   }
-  if (error.code != ErrorCode::none) throw KernelError(error.code, describe(kernel, error));
+  if (error.code != ErrorCode::none) throw_error(kernel, error.code, describe(kernel, error));
 }
 
 }  // namespace pullback

@@ -13,7 +13,7 @@ void fill_table();
 // current_stream() -> int, allocate(bytes) -> an object with .ptr. Both are asked with the arrays' device current.
 void connect(PyObject* current_stream, PyObject* allocate);
 
-// Throws KernelError for what kernels have reported since the last check; the caller has waited for the device.
+// Raises what kernels have reported since the last check; the caller has waited for the device.
 void check_errors();
 
 // Of the call that this thread is in. Scratch memory is given back when its launches are made.

@@ -162,6 +162,9 @@ def atanh_backward(dy: Array, x: Array, dx: Array) -> None:
 def bernoulli(state: Array, p: Array, y: Array) -> None:
     """y = 1 where u < p, else 0; a p outside of [0, 1] is an error"""
 
+def binary_cross_entropy_bounds(least: Array, greatest: Array) -> None:
+    """an error unless 0 ≤ least and greatest ≤ 1"""
+
 def bitwise_and(a: Array, b: Array, y: Array) -> None:
     """y = a ∧ b in every bit"""
 
@@ -326,6 +329,9 @@ def fmod_backward_b(dy: Array, a: Array, b: Array, dx: Array) -> None:
 
 def gather(x: Array, index: Array, y: Array, dim: int | Array, wrap: bool | Array) -> None:
     """y[…, j, …] = x[…, index[…, j, …], …] along dim; y has index's shape, which is within x's elsewhere"""
+
+def gaussian_nll_loss_bounds(least: Array) -> None:
+    """an error where least < 0"""
 
 def ge(a: Array, b: Array, y: Array) -> None:
     """y = a ≥ b"""
@@ -606,6 +612,9 @@ def prod(x: Array, y: Array) -> None:
 def prod_backward(dy: Array, x: Array, dx: Array) -> None:
     """dx_r = dy Π_{s ≠ r} x_s"""
 
+def quantile_bounds(least: Array, greatest: Array) -> None:
+    """an error where least < 0 or greatest > 1"""
+
 def radam(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_avg_sqs: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array, decoupled: bool | Array) -> None:
     """t ← t + 1;  m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  ρ∞ = 2/(1 − β₂) − 1;  ρ = ρ∞ − 2tβ₂ᵗ/(1 − β₂ᵗ);  r² = (ρ − 4)(ρ − 2)ρ∞ / ((ρ∞ − 4)(ρ∞ − 2)ρ);  p ← p − η/(1 − β₁ᵗ) r√(1 − β₂ᵗ) m/(√v + ε) where ρ > 5, else p − η/(1 − β₁ᵗ) m"""
 
@@ -758,6 +767,9 @@ def topk(x: Array, y: Array, index: Array, axis: int | Array, descending: bool |
 
 def total_norm(tensors: list[Array], y: Array, p: float | Array) -> None:
     """y = (Σ |x_i|ᵖ)^(1/p) over the elements of all tensors; max |x_i| for p = ∞, min |x_i| for p = −∞, the number of x_i ≠ 0 for p = 0; 0 for no elements"""
+
+def total_norm_bounds(y: Array, p: float | Array) -> None:
+    """an error unless y, a norm of order p, is finite"""
 
 def tril(x: Array, y: Array, diagonal: int | Array) -> None:
     """y_ij = x_ij where j − i ≤ diagonal, else 0, for each matrix in the last two dimensions"""

@@ -21,6 +21,7 @@ from pullback.ops._arrays import broadcast_array, empty_as
 from pullback.ops._broadcast import broadcast_shapes, check_tensor, promote, sum_array_to, sum_to
 from pullback.ops._elementwise import check_floating, gradient_like
 from pullback.ops.activation import logsigmoid
+from pullback.ops.bounds import check_bounds
 
 __all__ = [
     "binary_cross_entropy",
@@ -254,13 +255,9 @@ def binary_cross_entropy(
     reduction = choose_reduction(op, reduction, size_average, reduce)
     check_tensors(op, input=input, target=target)
     _same_shape(op, input, target)
+    check_bounds(op, input)
     with _tape.no_grad():
         p, y = input.detach(), target.detach()
-        if p.numel() and not (p.min().item() >= 0 and p.max().item() <= 1):
-            raise RuntimeError(
-                f"{op}: input expects probabilities in [0, 1], got values in [{p.min().item():g}, "
-                f"{p.max().item():g}]; for logits take binary_cross_entropy_with_logits"
-            )
         value = -(y * _log(p) + (1 - y) * _log(1 - p))
     loss = record(_BCE, value._array, (input, target), (input, target))
     return reduced(loss if weight is None else loss * weight, reduction)
@@ -379,8 +376,7 @@ def _variance(op: str, var: Any, input: Tensor) -> Any:
     if isinstance(var, (int, float)):
         var = full_like(input, float(var))
     check_tensors(op, var=var)
-    if var.numel() and var.detach().min().item() < 0:
-        raise ValueError(f"{op}: var expects numbers ≥ 0, got {var.detach().min().item():g}")
+    check_bounds(op, var, both=False)
     if var.shape != input.shape:
         if input.shape[:-1] == var.shape:
             return var.unsqueeze(-1).clone()

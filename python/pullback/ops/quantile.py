@@ -13,6 +13,7 @@ from pullback._tensor import Tensor, method
 from pullback.ops import unary, view
 from pullback.ops._broadcast import Number, check_tensor, normalize_dim, scalar_tensor
 from pullback.ops.along import gather
+from pullback.ops.bounds import check_bounds
 from pullback.ops.compare import logical_not
 from pullback.ops.sort import sort
 from pullback.ops.where import clamp_min, lerp, where
@@ -25,12 +26,14 @@ _EXACT = 1 << 24  # up to here every position is a float32
 
 def _check_q(op: str, x: Tensor, q: Any) -> Tensor:
     """q as a tensor of x's dtype."""
-    t = scalar_tensor(float(q), x.dtype, x.device) if isinstance(q, Number) else check_tensor(op, q, "q").detach()
+    if isinstance(q, Number):
+        if q < 0 or q > 1:
+            raise RuntimeError(f"{op}: q expects values from 0 to 1, got {float(q)}")
+        return scalar_tensor(float(q), x.dtype, x.device)
+    t = check_tensor(op, q, "q").detach()
     if t.dtype is not x.dtype or t.ndim > 1:
         raise RuntimeError(f"{op}: q expects one dimension at most and dtype {x.dtype}, got {list(t.shape)}, {t.dtype}")
-    outside = [v for v in t.reshape(-1).tolist() if v < 0 or v > 1]
-    if outside:
-        raise RuntimeError(f"{op}: q expects values from 0 to 1, got {outside[0]}")
+    check_bounds("quantile", t)
     return t
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,8 +56,8 @@ def get_total_norm(
         for other in norms[1:]:
             pair = [total.double(), other.to(total.device).double()]
             total = _norm(pair, p).to(max(total.dtype, other.dtype, key=_width))
-    if error_if_nonfinite and not math.isfinite(total.item()):
-        raise RuntimeError(f"get_total_norm: the norm of order {p:g} of the gradients is {total.item()}")
+    if error_if_nonfinite:
+        total.device.kernels.total_norm_bounds(total._array, p)
     return total
 
 
