@@ -13,6 +13,12 @@ inline bool dtype_of(int type_number, int64_t item_size, DType& t) {
     case NPY_FLOAT:
       t = DType::f32;
       return true;
+    case NPY_HALF:
+      t = DType::f16;
+      return true;
+    case NPY_USHORT:  // what bfloat16 lies in, which NumPy lacks; pullback has no uint16
+      t = DType::bf16;
+      return true;
     case NPY_DOUBLE:
       t = DType::f64;
       return true;

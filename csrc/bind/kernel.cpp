@@ -68,7 +68,7 @@ bool same_device(const char* kernel, const Param& param, int device, int expecte
 bool read_cell(PyObject* object, const char* kernel, const Param& param, Scalar& scalar, int device) {
   Operand cell;
   const Param as_array{
-      param.name, ParamKind::operand, Role::in, {static_cast<uint16_t>(kFloatBits | bit(DType::i64)), 0}};
+      param.name, ParamKind::operand, Role::in, {static_cast<uint16_t>(kWholeFloatBits | bit(DType::i64)), 0}};
   if (!read_array(object, kernel, as_array, cell)) return false;
   if (cell.size() != 1) {
     PyErr_Format(PyExc_ValueError, "%s: %s expects a number or an array of one element, got %R", kernel, param.name,
@@ -266,7 +266,7 @@ const char* role_name(const Param& p) {
 
 PyObject* describe(const Param& p) {
   PyObject* dtypes = PyList_New(0);
-  for (int t = 0; t <= static_cast<int>(DType::b8); ++t)
+  for (int t = 0; t < kDTypes; ++t)
     if (p.types.mask >> t & 1) {
       PyObject* name = PyUnicode_FromString(dtype_name(static_cast<DType>(t)));
       PyList_Append(dtypes, name);

@@ -120,7 +120,7 @@ py::list list_of(py::handle value, int64_t n = -1) {
 }
 
 DType dtype_named(const std::string& name) {
-  for (int t = 0; t <= static_cast<int>(DType::b8); ++t)
+  for (int t = 0; t < kDTypes; ++t)
     if (name == dtype_name(static_cast<DType>(t))) return static_cast<DType>(t);
   refuse("a dtype");
 }

@@ -102,8 +102,8 @@ void copy(const Call& c) {
         return elementwise(c, same_tile<1>, 1);
     }
   }
-  visit_any(c[0].dtype, [&](auto from) {
-    visit_any(c[1].dtype, [&](auto to) { elementwise(c, copy_tile<decltype(from), decltype(to)>, 1); });
+  visit_stored(c[0].dtype, [&](auto from) {
+    visit_stored(c[1].dtype, [&](auto to) { elementwise(c, copy_tile<decltype(from), decltype(to)>, 1); });
   });
 }
 
@@ -121,10 +121,10 @@ void fill_integer_tile(const Tile& t) {
 }
 
 void fill(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) { elementwise(c, fill_tile<decltype(zero)>, 0); });
+  visit_stored(c[0].dtype, [&](auto zero) { elementwise(c, fill_tile<decltype(zero)>, 0); });
 }
 void fill_integer(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) { elementwise(c, fill_integer_tile<decltype(zero)>, 0); });
+  visit_stored(c[0].dtype, [&](auto zero) { elementwise(c, fill_integer_tile<decltype(zero)>, 0); });
 }
 
 void arange(const Call& c) {
@@ -153,9 +153,9 @@ void arange(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"copy", copy},
-    {"fill", fill},
-    {"fill_integer", fill_integer},
+    {"copy", copy, kTakesHalves},
+    {"fill", fill, kTakesHalves},
+    {"fill_integer", fill_integer, kTakesHalves},
     {"arange", arange},
 };
 

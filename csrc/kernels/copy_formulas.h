@@ -9,7 +9,8 @@ namespace {
 // (uint8 and int64: int64), whose smallest value stands for all that does not fit.
 template <class To, class From>
 PB_INLINE To convert_to(From x) {
-  if constexpr (is_float<From> && !is_float<To>) {
+  if constexpr (is_half<From>) return convert_to<To>(static_cast<float>(x));
+  if constexpr (is_float<From> && std::is_integral_v<To>) {
     if constexpr (sizeof(To) == 1 && To(-1) == To(1)) return x != 0;  // bool
     if constexpr (sizeof(To) < 8 && To(-1) < To(0)) {
       const bool fits = x > From(-2147483649.0) && x < From(2147483648.0);

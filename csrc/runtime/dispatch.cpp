@@ -57,10 +57,9 @@ std::vector<const Family*> families(Isa isa) {
 Isa in_use = Isa::portable;
 
 void fill(Isa isa) {
-  for (Kernel& k : kernels()) {
-    k.entry = find_entry(families(isa), k.signature->name);
+  fill_entries(families(isa));
+  for (const Kernel& k : kernels())
     if (!k.entry) throw std::logic_error(std::string("no kernel stands behind the contract of ") + k.signature->name);
-  }
   in_use = isa;
 }
 

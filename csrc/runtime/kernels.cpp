@@ -9,7 +9,11 @@ namespace {
 
 template <int n>
 void append(std::vector<Kernel>& table, const char* family, const Signature (&signatures)[n]) {
-  for (const Signature& s : signatures) table.push_back({&s, family});
+  for (const Signature& s : signatures) {
+    Kernel& k = table.emplace_back();
+    k.signature = &s, k.family = family;
+    for (const Param& p : s.params) k.operand_parameters += p.name && p.kind == ParamKind::operand;
+  }
 }
 
 std::vector<Kernel> contracts() {
@@ -20,6 +24,13 @@ std::vector<Kernel> contracts() {
   return table;
 }
 
+const EntryRow* find_row(const std::vector<const Family*>& families, const char* name) {
+  for (const Family* family : families)
+    for (int i = 0; i < family->count; ++i)
+      if (!std::strcmp(family->rows[i].name, name)) return &family->rows[i];
+  return nullptr;
+}
+
 }  // namespace
 
 std::vector<Kernel>& kernels() {
@@ -27,15 +38,17 @@ std::vector<Kernel>& kernels() {
   return table;
 }
 
-Entry find_entry(const std::vector<const Family*>& families, const char* name) {
-  for (const Family* family : families)
-    for (int i = 0; i < family->count; ++i)
-      if (!std::strcmp(family->rows[i].name, name)) return family->rows[i].entry;
-  return nullptr;
+void fill_entries(const std::vector<const Family*>& families) {
+  for (Kernel& k : kernels()) {
+    const EntryRow* row = find_row(families, k.signature->name);
+    k.entry = row ? row->entry : nullptr;
+    k.takes_halves = row && row->takes_halves;
+  }
 }
 
 const char* dtype_name(DType t) {
-  constexpr const char* names[] = {"float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool"};
+  constexpr const char* names[kDTypes] = {"float32", "float64", "int64", "int32",   "int16",
+                                          "int8",    "uint8",   "bool",  "float16", "bfloat16"};
   return names[static_cast<int>(t)];
 }
 

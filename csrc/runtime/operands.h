@@ -3,6 +3,7 @@
 #pragma once
 #include <type_traits>
 
+#include "runtime/half.h"
 #include "runtime/record.h"
 
 #define PB_HOST_INLINE [[gnu::always_inline]] inline
@@ -45,6 +46,14 @@ PB_HOST_INLINE void visit_any(DType t, F&& f) {
   visit_number(t, f);
 }
 
+// Every type that elements are stored in, Half and BFloat16 too.
+template <class F>
+PB_HOST_INLINE void visit_stored(DType t, F&& f) {
+  if (t == DType::f16) return f(Half{});
+  if (t == DType::bf16) return f(BFloat16{});
+  visit_any(t, f);
+}
+
 // The same with a word of an element's size, where elements only move.
 template <class F>
 PB_HOST_INLINE void visit_words(DType t, F&& f) {
@@ -66,6 +75,9 @@ template <>
 inline constexpr bool is_float<float> = true;
 template <>
 inline constexpr bool is_float<double> = true;
+
+template <class T>
+inline constexpr bool is_half = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
 
 // What loops read T as. GCC 12 makes no vectors of most loops over bool, and a byte that is true may not be 1.
 template <class T>

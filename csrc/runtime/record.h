@@ -15,10 +15,11 @@ namespace pullback {
 inline constexpr int kMaxDims = 16;
 inline constexpr int kMaxParams = 20;
 
-enum class DType : uint8_t { f32, f64, i64, i32, i16, i8, u8, b8 };
+enum class DType : uint8_t { f32, f64, i64, i32, i16, i8, u8, b8, f16, bf16 };
+inline constexpr int kDTypes = 10;
 
 PB_INLINE constexpr int item_size(DType t) {
-  constexpr int sizes[] = {4, 8, 8, 4, 2, 1, 1, 1};
+  constexpr int sizes[kDTypes] = {4, 8, 8, 4, 2, 1, 1, 1, 2, 2};
   return sizes[static_cast<int>(t)];
 }
 

@@ -13,11 +13,12 @@ struct Types {
 
 constexpr uint16_t bit(DType t) { return static_cast<uint16_t>(1u << static_cast<int>(t)); }
 
-inline constexpr uint16_t kFloatBits = bit(DType::f32) | bit(DType::f64);
+inline constexpr uint16_t kWholeFloatBits = bit(DType::f32) | bit(DType::f64);
+inline constexpr uint16_t kFloatBits = kWholeFloatBits | bit(DType::f16) | bit(DType::bf16);
 inline constexpr uint16_t kIntegerBits =
     bit(DType::i64) | bit(DType::i32) | bit(DType::i16) | bit(DType::i8) | bit(DType::u8);
 
-inline constexpr Types kFloat{kFloatBits, 'T'};                                  // float or double
+inline constexpr Types kFloat{kFloatBits, 'T'};                                  // any floating-point type
 inline constexpr Types kNumber{kFloatBits | kIntegerBits, 'T'};                  // anything but bool
 inline constexpr Types kInteger{kIntegerBits | bit(DType::b8), 'T'};             // integers and bool
 inline constexpr Types kAny{kFloatBits | kIntegerBits | bit(DType::b8), 'T'};    // any, the same everywhere
@@ -59,7 +60,9 @@ constexpr Param flag(const char* name) { return {name, ParamKind::flag}; }
 struct EntryRow {
   const char* name;
   Entry entry;
+  bool takes_halves = false;  // reads and writes float16 and bfloat16 itself; for the others they are widened
 };
+inline constexpr bool kTakesHalves = true;
 struct Family {
   const EntryRow* rows;
   int count;

@@ -9,6 +9,7 @@
 
 #include "bind/gpu.h"
 #include "bind/kernel.h"
+#include "runtime/widen.h"
 
 namespace pullback::cuda {
 
@@ -77,12 +78,6 @@ std::string shapes(const Kernel& kernel, const Operand* operands, const int32_t*
   return text;
 }
 
-int operand_parameters(const Signature& s) {
-  int n = 0;
-  for (const Param& p : s.params) n += p.name && p.kind == ParamKind::operand;
-  return n;
-}
-
 }  // namespace
 
 void fill_table() {
@@ -91,7 +86,7 @@ void fill_table() {
 #include "families_cuda.def"
   };
 #undef FAMILY
-  for (Kernel& k : kernels()) k.entry = find_entry(families, k.signature->name);
+  fill_entries(families);
 }
 
 void connect(PyObject* stream, PyObject* memory) {
@@ -144,7 +139,8 @@ const bool runs_without_gil = false;  // it asks Python for the stream
 void run(const Kernel& kernel, const Operand* operands, const int32_t* first, const Scalar* scalars) {
   using namespace cuda;
   if (!current_stream_of) throw std::runtime_error("connect() has to be called before kernels are");
-  if (first[operand_parameters(*kernel.signature)] == 0) return;  // lists of nothing
+  const int count = first[kernel.operand_parameters];
+  if (count == 0) return;  // lists of nothing
   Error error;
   try {
     const OnDevice on_device(operands[0].device);
@@ -155,7 +151,11 @@ void run(const Kernel& kernel, const Operand* operands, const int32_t* first, co
       ~Nested() { running = outer; }
     } nested;
     running = &call;
-    kernel.entry({operands, first, scalars, &error});
+    if (kernel.takes_halves || !has_halves(operands, count))
+      kernel.entry({operands, first, scalars, &error});
+    else
+      run_in_float(kernel, operands, count, first, scalars, &error,
+                   [](int64_t bytes) { return scratch_of_call(static_cast<size_t>(bytes)); });
   } catch (const std::bad_alloc&) {
     error.code = ErrorCode::out_of_memory;
   } catch (const std::runtime_error& e) {

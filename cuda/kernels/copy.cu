@@ -15,8 +15,8 @@ void copy_elements(const Call& c) {
 void copy(const Call& c) {
   if (c[0].dtype == c[1].dtype)
     return visit_words(c[0].dtype, [&](auto word) { copy_elements<decltype(word), decltype(word)>(c); });
-  visit_any(c[0].dtype, [&](auto from) {
-    visit_any(c[1].dtype, [&](auto to) { copy_elements<decltype(from), decltype(to)>(c); });
+  visit_stored(c[0].dtype, [&](auto from) {
+    visit_stored(c[1].dtype, [&](auto to) { copy_elements<decltype(from), decltype(to)>(c); });
   });
 }
 
@@ -26,13 +26,13 @@ struct Fill {
   PB_DEVICE void operator()(T& y) const { y = value; }
 };
 void fill(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) {
+  visit_stored(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     elementwise<T>(c, Fill<T>{convert_to<T>(c.real(0))});
   });
 }
 void fill_integer(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) {
+  visit_stored(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     elementwise<T>(c, Fill<T>{static_cast<T>(c.integer(0))});
   });
@@ -57,9 +57,9 @@ void arange(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"copy", copy},
-    {"fill", fill},
-    {"fill_integer", fill_integer},
+    {"copy", copy, kTakesHalves},
+    {"fill", fill, kTakesHalves},
+    {"fill_integer", fill_integer, kTakesHalves},
     {"arange", arange},
 };
 

@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING
 from pullback import memory as memory
 from pullback._backend import device as device  # "as": what type checkers may take for public
 from pullback._dtype import (
+    bfloat16 as bfloat16,
     bool_ as bool,
     dtype as dtype,
+    finfo as finfo,
+    float16 as float16,
     float32 as float32,
     float64 as float64,
     get_default_dtype as get_default_dtype,
+    half as half,
+    iinfo as iinfo,
     int8 as int8,
     int16 as int16,
     int32 as int32,

@@ -255,6 +255,8 @@ def is_gpu_array(value: Any) -> bool:
 
 def adopt(array: Any, op: str) -> np.ndarray[Any, Any]:
     """The array as kernels can read it: native byte order, aligned, strides of whole elements; a copy only if it must."""
+    if array.dtype.name == "bfloat16":  # of ml_dtypes
+        array = array.view(np.uint16)
     itemsize = array.dtype.itemsize
     if type(array) is not np.ndarray:
         array = array.view(np.ndarray)  # np.matrix and the like: what they change about shapes ends here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,19 @@ import numpy as np
 class dtype:
     """The type of a tensor's elements: `pullback.float32`, `pullback.int64`, …
 
-    A tensor carries its own dtype beside its array's, so that types which NumPy lacks can lie in arrays of another.
+    A tensor carries its own dtype beside its array's: bfloat16, which NumPy lacks, lies in arrays of uint16, which
+    pullback lacks. Every op on float16 and bfloat16 computes in float32 and rounds its result once.
     """
 
     __slots__ = ("name", "numpy", "itemsize", "category", "is_floating_point", "is_signed")
 
-    def __init__(self, name: str, category: int) -> None:
+    def __init__(self, name: str, category: int, stored: str | None = None) -> None:
         self.name = name
-        self.numpy = np.dtype(name)
+        self.numpy = np.dtype(stored or name)
         self.itemsize: int = self.numpy.itemsize
         self.category = category  # 0 bool, 1 integer, 2 floating point: a higher one wins
         self.is_floating_point = category == 2
-        self.is_signed = self.numpy.kind in "if"
+        self.is_signed = category == 2 or self.numpy.kind == "i"
 
     def __repr__(self) -> str:
         return f"pullback.{self.name}"
@@ -35,6 +37,8 @@ class dtype:
 
 float32 = dtype("float32", 2)
 float64 = dtype("float64", 2)
+float16 = half = dtype("float16", 2)
+bfloat16 = dtype("bfloat16", 2, stored="uint16")
 int8 = dtype("int8", 1)
 int16 = dtype("int16", 1)
 int32 = dtype("int32", 1)
@@ -42,7 +46,7 @@ int64 = dtype("int64", 1)
 uint8 = dtype("uint8", 1)
 bool_ = dtype("bool", 0)
 
-ALL = (float32, float64, int8, int16, int32, int64, uint8, bool_)
+ALL = (float32, float64, float16, bfloat16, int8, int16, int32, int64, uint8, bool_)
 _FROM_NUMPY: dict[Any, dtype] = {d.numpy: d for d in ALL}
 _default = float32
 
@@ -51,10 +55,17 @@ def _by_name(name: str) -> dtype:
     return next(d for d in ALL if d.name == name)
 
 
+def of_array(array: Any) -> dtype:
+    """The dtype of an array of ours."""
+    return _FROM_NUMPY[array.dtype]
+
+
 def from_numpy(numpy_dtype: Any) -> dtype:
-    """The dtype of an array; TypeError where pullback has none for it."""
-    found = _FROM_NUMPY.get(numpy_dtype)
-    if found is None:
+    """The dtype of an array from elsewhere (bfloat16 being that of ml_dtypes); TypeError where pullback has none for it."""
+    if numpy_dtype.name == "bfloat16":
+        return bfloat16
+    found = _FROM_NUMPY.get(numpy_dtype.newbyteorder("="))
+    if found is None or found is bfloat16:
         raise TypeError(f"dtype: expected one of {', '.join(d.name for d in ALL)}, got {numpy_dtype}")
     return found
 
@@ -78,10 +89,10 @@ def get_default_dtype() -> dtype:
 
 
 def set_default_dtype(d: dtype) -> None:
-    """Set the type of tensors made from Python floats: float32 or float64."""
+    """Set the type of tensors made from Python floats: float32, float64, float16 or bfloat16."""
     global _default
-    if d not in (float32, float64):
-        raise TypeError(f"set_default_dtype: expected pullback.float32 or pullback.float64, got {d!r}")
+    if not isinstance(d, dtype) or not d.is_floating_point:
+        raise TypeError(f"set_default_dtype: expected a floating-point dtype, got {d!r}")
     _default = d
 
 
@@ -95,11 +106,51 @@ def of_scalar(value: Any) -> dtype:
 
 
 def promote_types(a: dtype, b: dtype) -> dtype:
-    """The smallest type that both convert to: floats over integers, wider over narrower."""
+    """The smallest type that both convert to: floats over integers, wider over narrower; float32 for the two halves."""
     if a is b:
         return a
     if a.category != b.category:
         return a if a.category > b.category else b
     if a.category == 2:
-        return float64
+        return float32 if a.itemsize == b.itemsize else max(a, b, key=lambda d: d.itemsize)
     return from_numpy(np.promote_types(a.numpy, b.numpy))
+
+
+class finfo:
+    """The limits of a floating-point dtype, by default the default one: `finfo(pullback.float16).max`.
+
+    eps = 2⁻ᵖ for p bits of fraction, smallest_normal = tiny = 2^(2 − 2ᵉ⁻¹) for e bits of exponent, resolution the power of
+    ten that decimals of this type tell apart. TypeError for other dtypes.
+    """
+
+    def __init__(self, type: dtype | None = None) -> None:
+        self.dtype = _default if type is None else type
+        if not isinstance(self.dtype, dtype) or not self.dtype.is_floating_point:
+            raise TypeError(f"finfo: expected a floating-point dtype, got {type!r}")
+        self.bits = 8 * self.dtype.itemsize
+        exponent = {float16: 5, bfloat16: 8, float32: 8, float64: 11}[self.dtype]
+        fraction = self.bits - 1 - exponent
+        self.eps = 2.0**-fraction
+        self.max = (2 - self.eps) * 2.0 ** (2 ** (exponent - 1) - 1)
+        self.min = -self.max
+        self.tiny = self.smallest_normal = 2.0 ** (2 - 2 ** (exponent - 1))
+        self.resolution = 10.0 ** -int(fraction * math.log10(2))
+
+    def __repr__(self) -> str:
+        return (
+            f"finfo(resolution={self.resolution}, min={self.min}, max={self.max}, eps={self.eps}, "
+            f"smallest_normal={self.smallest_normal}, tiny={self.tiny}, dtype={self.dtype.name})"
+        )
+
+
+class iinfo:
+    """The limits of an integer dtype: `iinfo(pullback.int32).max`. TypeError for other dtypes."""
+
+    def __init__(self, type: dtype) -> None:
+        if not isinstance(type, dtype) or type.category != 1:
+            raise TypeError(f"iinfo: expected an integer dtype, got {type!r}")
+        limits = np.iinfo(type.numpy)
+        self.dtype, self.bits, self.min, self.max = type, limits.bits, int(limits.min), int(limits.max)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"

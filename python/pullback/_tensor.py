@@ -230,24 +230,30 @@ class Tensor(TensorBase, Methods):
     def numpy(self, *, force: bool = False) -> Any:
         """The array behind the tensor, shared; with `force`, or a copy of it on the CPU.
 
-        RuntimeError where it requires grad, TypeError where it lives on another device than the CPU, unless `force`.
+        RuntimeError where it requires grad, TypeError where it lives on another device than the CPU, unless `force`;
+        TypeError for bfloat16, which NumPy lacks.
         """
         if not force and self.requires_grad:
             raise RuntimeError("numpy: the tensor requires grad; use detach().numpy()")
         if not force and self.device is not cpu:
             raise TypeError(f"numpy: expected a tensor on the CPU, got one on {self.device}; use cpu().numpy()")
+        if self.dtype is _dtype.bfloat16:
+            raise TypeError("numpy: NumPy has no bfloat16; use float().numpy()")
         _session.host_read("numpy()")
         return self._host()
 
     def _host(self) -> Any:
-        """The elements as a NumPy array: the one behind the tensor on the CPU, else a copy."""
-        return self.device.to_host(self._array)
+        """The elements as a NumPy array: the one behind the tensor on the CPU, else a copy; of bfloat16 as float32."""
+        readable = self.detach().float() if self.dtype is _dtype.bfloat16 else self
+        return readable.device.to_host(readable._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = self.numpy()
         return array if dtype is None and not copy else np.array(array, dtype=dtype, copy=True)
 
     def __dlpack__(self, **options: Any) -> Any:
+        if self.dtype is _dtype.bfloat16:
+            raise BufferError("__dlpack__: an array of bfloat16 lies in one of uint16; use view(pullback.int16)")
         return self.detach()._array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
@@ -258,7 +264,7 @@ class Tensor(TensorBase, Methods):
         _session.host_read("item()")
         if self._array.size != 1:
             raise RuntimeError(f"item: expected one element, got shape {list(self.shape)}")
-        return self.device.to_host(self._array).item()
+        return self._host().item()
 
     def tolist(self) -> Any:
         """Nested Python lists of the elements."""
@@ -267,7 +273,7 @@ class Tensor(TensorBase, Methods):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         state = (
-            np.require(self._host(), requirements="C"),
+            np.require(self.device.to_host(self._array), requirements="C"),
             self.requires_grad,
             type(self),
             dict(getattr(self, "__dict__", {})),

@@ -85,7 +85,7 @@ def to_tensor(op: str, name: str, array: NDArray[Any]) -> Tensor:
 def _read_array(op: str, name: str, file: Any) -> NDArray[Any]:
     try:
         return np.require(file.get_tensor(name), requirements="W")
-    except (TypeError, AttributeError):  # bfloat16, and the floats of eight bits
+    except (TypeError, AttributeError):  # the floats of eight bits
         found = file.get_slice(name).get_dtype()
         raise TypeError(f"{op}: {name!r} has elements of type {found}, which NumPy lacks") from None
 

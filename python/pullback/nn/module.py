@@ -154,6 +154,14 @@ class Module(Names):
         """Floating-point parameters and buffers as float32."""
         return self.to(_dtype.float32)
 
+    def half(self: _M) -> _M:
+        """Floating-point parameters and buffers as float16."""
+        return self.to(_dtype.float16)
+
+    def bfloat16(self: _M) -> _M:
+        """Floating-point parameters and buffers as bfloat16."""
+        return self.to(_dtype.bfloat16)
+
     def double(self: _M) -> _M:
         """Floating-point parameters and buffers as float64."""
         return self.to(_dtype.float64)

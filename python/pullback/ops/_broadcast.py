@@ -37,7 +37,7 @@ def broadcast_shapes(op: str, *shapes: Sequence[int]) -> tuple[int, ...]:
 def scalar_tensor(value: Any, like: dtype, device: device) -> Tensor:
     """A Python number as a tensor without dimensions."""
     array = device.empty((), like.numpy)
-    if device is not cpu:
+    if device is not cpu or like is _dtype.bfloat16:
         return Tensor._wrap(fill_array(array, value))
     try:
         array[()] = value

@@ -77,6 +77,8 @@ def _converter(name: str, target: Any) -> None:
 
 for _name, _target in (
     ("float", _dtype.float32),
+    ("half", _dtype.float16),
+    ("bfloat16", _dtype.bfloat16),
     ("double", _dtype.float64),
     ("long", _dtype.int64),
     ("int", _dtype.int32),
@@ -159,7 +161,7 @@ def data_ptr(self: Tensor) -> int:
 
 @method
 def is_floating_point(input: Tensor) -> bool:
-    """Whether the dtype is float32 or float64."""
+    """Whether the dtype is one of floats."""
     return input.dtype.is_floating_point
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pullback import _backend, _dtype
 from pullback._backend import adopt, as_device, is_gpu_array
-from pullback._dtype import dtype as DType, get_default_dtype
+from pullback._dtype import bfloat16, dtype as DType, get_default_dtype
 from pullback._tensor import Tensor, method
 from pullback.ops import view
 from pullback.ops._arrays import copy_array, fill_array
@@ -60,8 +60,26 @@ def _to_numpy(op: str, data: Any, dtype: Any = None) -> Any:
     first = data
     while isinstance(first, (list, tuple)) and first:
         first = first[0]
-    own = first.dtype.numpy if isinstance(first, Tensor) else getattr(first, "dtype", None)
-    return array.astype(own if own is not None and own.kind == "f" else get_default_dtype().numpy)
+    own = getattr(first, "dtype", None)
+    if isinstance(own, DType):
+        own = _readable(own)
+    return array.astype(own if own is not None and own.kind == "f" else _readable(get_default_dtype()))
+
+
+def _readable(d: DType) -> Any:
+    """The dtype of NumPy that holds all of its values."""
+    return np.dtype(np.float32) if d is bfloat16 else d.numpy
+
+
+def _is_bfloat16(data: Any) -> bool:
+    """Whether what nested lists make is bfloat16: by their first tensor, or because Python's floats are."""
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return (
+        data.dtype is bfloat16
+        if isinstance(data, Tensor)
+        else isinstance(data, float) and get_default_dtype() is bfloat16
+    )
 
 
 def _plain(data: Any) -> Any:
@@ -86,8 +104,10 @@ def tensor(
         made = from_dlpack(data).clone()
     else:
         array = _to_numpy("tensor", data, dtype)
-        _dtype.from_numpy(array.dtype.newbyteorder("="))
+        _dtype.from_numpy(array.dtype)
         made = Tensor._wrap(copy_array(adopt(array, "tensor")))
+        if dtype is None and _is_bfloat16(data):
+            dtype = bfloat16
     return _options("tensor", made, dtype, device, requires_grad)
 
 
@@ -112,7 +132,7 @@ def from_numpy(ndarray: Any) -> Tensor:
     and for dtypes that pullback lacks."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(ndarray).__name__}")
-    _dtype.from_numpy(ndarray.dtype.newbyteorder("="))
+    _dtype.from_numpy(ndarray.dtype)
     return Tensor._wrap(adopt(ndarray, "from_numpy"))
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, overload
 
-import numpy as np
-
 from pullback import _dtype
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
@@ -437,7 +435,7 @@ def nan_to_num(
     x̄ = ȳ where x is finite, else 0. Integers are copied."""
     if not check_tensor("nan_to_num", input).dtype.is_floating_point:
         return input.clone()
-    most = float(np.finfo(input.dtype.numpy).max)
+    most = _dtype.finfo(input.dtype).max
     values = [default if v is None else float(v) for v, default in ((nan, 0.0), (posinf, most), (neginf, -most))]
     return record(_NAN_TO_NUM, launch("nan_to_num", (input._array,), *values), (input,), (input,))
 
