@@ -33,17 +33,16 @@ void import_numpy() {
   if (_import_array() < 0) throw std::runtime_error("numpy's C interface cannot be imported");
 }
 
-int make_block_type() {
+int make_block_type(const char* name) {
   static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(free_block)}, {0, nullptr}};
-  static PyType_Spec spec = {"pullback._cpu.Block", sizeof(Block), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+  static PyType_Spec spec = {name, sizeof(Block), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   block_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   return block_type ? 0 : -1;
 }
 
 bool is_block(PyObject* object) { return object && Py_IS_TYPE(object, block_type); }
 
-PyObject* new_block(int64_t bytes) {
+PyObject* new_block(int64_t bytes, int) {
   void* data = allocate(bytes);
   if (!data) return PyErr_NoMemory();
   auto* block = PyObject_New(Block, block_type);

@@ -2,20 +2,12 @@
 #pragma once
 #include <Python.h>
 
+#include "bind/memory.h"
 #include "bind/read.h"
 
 namespace pullback::bind {
 
-int make_block_type();  // once; -1 with a Python error set
-
-// The memory behind an array of ours: what lies at the end of its chain of bases.
-struct Block {
-  PyObject_HEAD void* data;
-  int64_t bytes;
-  uint64_t serial;  // 0, or its number where it was made during a recording
-};
-PyObject* new_block(int64_t bytes);  // nullptr with MemoryError set
-bool is_block(PyObject* object);
+bool is_block(PyObject* object);  // which is what lies at the end of the chain of bases of an array of ours
 // The array that owns its memory, at the end of a chain of views.
 PyObject* root_of(PyObject* array);
 PyObject* base_of(PyObject* array);  // borrowed; nullptr for none

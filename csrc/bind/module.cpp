@@ -79,10 +79,10 @@ PYBIND11_MODULE(_cpu, m) {
   } catch (const std::invalid_argument& e) {
     throw py::import_error(std::string("PULLBACK_ISA: ") + e.what());
   }
-  check(make_block_type());
+  check(make_block_type("pullback._cpu.Block"));
   check(make_kernel_type("pullback._cpu.Kernel"));
-  check(make_recording_type(m.ptr()));
-  check(make_plan_type(m.ptr()));
+  check(make_recording_type(m.ptr(), "pullback._cpu.Recording"));
+  check(make_plan_type(m.ptr(), "pullback._cpu.Plan"));
   check(add_kernels(m.ptr()));
   m.attr("empty") = steal(PyCFunction_New(&empty_method, nullptr));
   m.def("recording", recording, "Whether this thread's kernel calls are being recorded.");

@@ -4,7 +4,7 @@
 
 #define NPY_NO_DEPRECATED_API NPY_1_22_API_VERSION
 #define NPY_TARGET_VERSION NPY_1_22_API_VERSION
-#define PY_ARRAY_UNIQUE_SYMBOL pullback_cpu_numpy
+#define PY_ARRAY_UNIQUE_SYMBOL pullback_numpy
 #ifndef PULLBACK_IMPORTS_NUMPY
 #define NO_IMPORT_ARRAY
 #endif

@@ -1,10 +1,6 @@
 #include "bind/plan.h"
 
-#include <cstring>
 #include <new>
-
-#include "bind/array.h"
-#include "bind/numpy.h"
 
 namespace pullback::bind {
 
@@ -16,30 +12,11 @@ bool load(PlanState& plan, PyObject* arrays) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); ++i) {
     PyObject *from = PyTuple_GET_ITEM(arrays, i), *to = PyTuple_GET_ITEM(plan.inputs, i);
     if (from == to) continue;
-    if (!PyArray_Check(from) || PyArray_CopyInto(as_array(to), as_array(from)) < 0) {
-      if (!PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "Plan: argument %zd expects an array", i);
+    if (!is_array(from)) {
+      PyErr_Format(PyExc_TypeError, "Plan: argument %zd expects an array", i);
       return false;
     }
-  }
-  return true;
-}
-
-// New memory for what this run hands out; and what the host had filled, if kernels write there, as it was.
-bool renew(PlanState& plan) {
-  Py_XSETREF(plan.made, PyList_New(0));
-  if (!plan.made) return false;
-  for (const Buffer& buffer : plan.trace.buffers)
-    if (buffer.kind == Buffer::Kind::filled && buffer.written)
-      std::memcpy(buffer.address, buffer.content.data(), buffer.content.size());
-  for (size_t b = 0; b < plan.trace.buffers.size(); ++b) {
-    Buffer& buffer = plan.trace.buffers[b];
-    if (buffer.kind != Buffer::Kind::result) continue;
-    PyObject* block = new_block(buffer.bytes);
-    const bool failed = !block || PyList_Append(plan.made, block) < 0;
-    Py_XDECREF(block);
-    if (failed) return false;
-    buffer.address = static_cast<char*>(reinterpret_cast<Block*>(block)->data);
-    plan.uses[b].move(buffer.address);
+    if (!copy_array(to, from)) return false;
   }
   return true;
 }
@@ -82,6 +59,8 @@ PyObject* make(PyTypeObject* type, PyObject* arguments, PyObject*) {
     for (const Result& result : plan.results) Py_INCREF(result.descr);
     plan.inputs = Py_NewRef(inputs);
     plan.versions = Py_NewRef(versions);
+    for (const Step& step : plan.trace.steps)
+      if (!step.operands.empty()) plan.device = step.operands[0].device;
     done = lay_out(plan, *from, passes, gradients);
   } else {
     PyErr_NoMemory();
@@ -101,48 +80,13 @@ void free_plan(PyObject* object) {
 
 // --- running ---------------------------------------------------------------------------------------------------------
 
-PyObject* array_of(PlanState& plan, const Result& result) {
-  const Buffer& buffer = plan.trace.buffers[result.buffer];
-  auto* descr = reinterpret_cast<PyArray_Descr*>(Py_NewRef(result.descr));
-  PyObject* array = PyArray_NewFromDescr(
-      &PyArray_Type, descr, static_cast<int>(result.shape.size()),
-      reinterpret_cast<const npy_intp*>(result.shape.data()), reinterpret_cast<const npy_intp*>(result.strides.data()),
-      buffer.address + result.offset, NPY_ARRAY_WRITEABLE | NPY_ARRAY_ALIGNED, nullptr);
-  if (!array) return nullptr;
-  if (buffer.kind != Buffer::Kind::result) {  // kept by the step: the caller gets a copy
-    PyObject* copy = PyArray_NewCopy(as_array(array), NPY_KEEPORDER);
-    Py_DECREF(array);
-    return copy;
-  }
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(plan.made); ++i) {
-    PyObject* block = PyList_GET_ITEM(plan.made, i);
-    if (reinterpret_cast<Block*>(block)->data == buffer.address)
-      PyArray_SetBaseObject(as_array(array), Py_NewRef(block));
-  }
-  PyArray_UpdateFlags(as_array(array), NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS | NPY_ARRAY_ALIGNED);
-  return array;
-}
-
-PyObject* hand_out(PlanState& plan) {
-  PyObject* all = PyTuple_New(static_cast<Py_ssize_t>(plan.results.size()));
-  for (size_t i = 0; all && i < plan.results.size(); ++i) {
-    PyObject* array = array_of(plan, plan.results[i]);
-    if (!array)
-      Py_CLEAR(all);
-    else
-      PyTuple_SET_ITEM(all, static_cast<Py_ssize_t>(i), array);
-  }
-  Py_CLEAR(plan.made);
-  return all;
-}
-
 // begin(arrays): copy the arguments, and run to the first pause or to the end; whether there is a pause.
 PyObject* begin(PyObject* object, PyObject* arrays) {
   PlanState& plan = plan_of(object);
   Turn turn(plan);
   if (!turn.taken) return nullptr;
   if (!load(plan, arrays) || !renew(plan)) return nullptr;
-  if (!without_gil(plan, [&] { plan.at = run(plan.trace, 0); })) return nullptr;
+  if (!without_gil(plan, [&] { plan.at = run_from(plan, 0); })) return nullptr;
   return PyBool_FromLong(plan.at < plan.trace.steps.size() || (plan.at && plan.trace.steps[plan.at - 1].pause()));
 }
 
@@ -151,7 +95,7 @@ PyObject* resume(PyObject* object, PyObject*) {
   Turn turn(plan);
   if (!turn.taken) return nullptr;
   const size_t from = plan.at;
-  if (!without_gil(plan, [&] { plan.at = run(plan.trace, from); })) return nullptr;
+  if (!without_gil(plan, [&] { plan.at = run_from(plan, from); })) return nullptr;
   return PyBool_FromLong(plan.at > from && plan.trace.steps[plan.at - 1].pause());
 }
 
@@ -166,7 +110,7 @@ PyObject* run_all(PyObject* object, PyObject* arrays) {
   Turn turn(plan);
   if (!turn.taken) return nullptr;
   if (!load(plan, arrays) || !renew(plan)) return nullptr;
-  if (!without_gil(plan, [&] { plan.at = run(plan.trace, 0); })) return nullptr;
+  if (!without_gil(plan, [&] { plan.at = run_from(plan, 0); })) return nullptr;
   if (plan.at < plan.trace.steps.size()) return refuse("Plan: run() met a pause; begin() and resume()");
   return count_changes(plan) ? hand_out(plan) : nullptr;
 }
@@ -180,7 +124,7 @@ PyObject* pass_list() {
 
 }  // namespace
 
-int make_plan_type(PyObject* module) {
+int make_plan_type(PyObject* module, const char* name) {
   static PyMethodDef methods[] = {
       {"run", run_all, METH_O, "run(arrays): copy the arguments and run; the results as new arrays."},
       {"begin", begin, METH_O, "begin(arrays): likewise up to the first pause; whether there is one."},
@@ -196,7 +140,7 @@ int make_plan_type(PyObject* module) {
                                 {Py_tp_dealloc, reinterpret_cast<void*>(free_plan)},
                                 {Py_tp_methods, methods},
                                 {0, nullptr}};
-  static PyType_Spec spec = {"pullback._cpu.Plan", sizeof(PlanObject), 0, Py_TPFLAGS_DEFAULT, slots};
+  static PyType_Spec spec = {name, sizeof(PlanObject), 0, Py_TPFLAGS_DEFAULT, slots};
   PyObject* type = PyType_FromSpec(&spec);
   if (!type || PyModule_AddObject(module, "Plan", type) < 0) return -1;
   PyObject* all = pass_list();

@@ -19,6 +19,7 @@ struct PlanState {
   int64_t arena_bytes = 0;
   size_t at = 0;             // the step that is next
   bool running = false;      // some thread is in it
+  int device = 0;            // its number among the GPUs
   PyObject* made = nullptr;  // list: the blocks of this run's results, by buffer
 
   ~PlanState() {
@@ -32,7 +33,7 @@ struct PlanObject {
 };
 inline PlanState& plan_of(PyObject* object) { return *reinterpret_cast<PlanObject*>(object)->state; }
 
-int make_plan_type(PyObject* module);  // -1 with a Python error set
+int make_plan_type(PyObject* module, const char* name);  // -1 with a Python error set
 
 // plan_layout.cpp: rewrites the plan's trace by the passes named, and gives all of its memory a place. False with a
 // Python error set. Gradients are arrays that may move into the plan's own memory.
@@ -51,17 +52,25 @@ struct Turn {
   }
 };
 bool load(PlanState& plan, PyObject* arrays);  // the arguments, a tuple of arrays, into the plan's inputs
-bool renew(PlanState& plan);                   // new memory for what this run hands out
 bool count_changes(PlanState& plan);           // what saved these arrays before notices that they changed
 
-// f() without the GIL; false with a Python error set.
+// What the two halves do in their own way: plan_run.cpp, cuda/bind/plan_run.cpp.
+bool renew(PlanState& plan);                        // before a run; false with a Python error set
+size_t run_from(PlanState& plan, size_t begin);     // to the first pause, or to the end; may throw
+void run_alone(PlanState& plan, const Step& step);  // and wait until it is done, for whoever measures that
+PyObject* hand_out(PlanState& plan);                // a tuple of this run's results
+extern const bool keeps_results;                    // runs write them to the plan's own memory, and hand out copies
+
+// f() without the GIL, where kernels run so; false with a Python error set.
 template <class F>
 bool without_gil(PlanState& plan, F&& f) {
   try {
-    PyThreadState* released = PyEval_SaveThread();
+    PyThreadState* released = runs_without_gil ? PyEval_SaveThread() : nullptr;
     struct Restore {
       PyThreadState* state;
-      ~Restore() { PyEval_RestoreThread(state); }
+      ~Restore() {
+        if (state) PyEval_RestoreThread(state);
+      }
     } restore{released};
     f();
   } catch (...) {

@@ -169,7 +169,7 @@ struct Reader {
     const auto [buffer, o] = read_operand(item);
     all.emplace_back(buffer, o);
     const py::object descr = py::dtype(dtype_name(o.dtype));
-    Result result{buffer, o.offset, descr.inc_ref().ptr(), {}, {}};
+    Result result{{descr.inc_ref().ptr(), {}, {}}, buffer, o.offset};
     r.results.push_back(result);
     for (int d = 0; d < o.ndim; ++d) {
       r.results.back().shape.push_back(o.shape[d]);

@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "bind/array.h"
-#include "bind/numpy.h"
 #include "bind/plan.h"
 
 namespace pullback::bind {
@@ -26,11 +24,10 @@ bool rewrite(Trace& trace, PyObject* names) {
 
 // Memory of the plan's own with what the host had filled it with.
 char* fill(PlanState& plan, const Buffer& buffer) {
-  PyObject* block = new_block(buffer.bytes);
-  const bool failed = !block || PyList_Append(plan.held, block) < 0;
-  char* address = failed ? nullptr : static_cast<char*>(reinterpret_cast<Block*>(block)->data);
-  if (address) std::memcpy(address, buffer.content.data(), buffer.content.size());
-  Py_XDECREF(block);
+  const Ref block(new_block(buffer.bytes, plan.device));
+  if (!block || PyList_Append(plan.held, block.get()) < 0) return nullptr;
+  char* address = static_cast<char*>(reinterpret_cast<Block*>(block.get())->data);
+  copy_bytes(address, buffer.content.data(), buffer.bytes);
   return address;
 }
 
@@ -38,10 +35,11 @@ char* fill(PlanState& plan, const Buffer& buffer) {
 void take_gradients(PlanState& plan, const RecordingState& from, PyObject* arrays) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); ++i) {
     PyObject* array = PyTuple_GET_ITEM(arrays, i);
-    const int32_t b = PyArray_Check(array) ? made_buffer_of(from, array) : -1;
+    const int32_t b = array != Py_None ? made_buffer_of(from, array) : -1;
     plan.gradients.push_back(-1);
-    if (b < 0 || plan.trace.buffers[b].kind != Buffer::Kind::kept || root_of(array) != array) continue;
-    if (!PyArray_IS_C_CONTIGUOUS(as_array(array)) || Py_REFCNT(base_of(array)) != 1) continue;
+    if (b < 0 || plan.trace.buffers[b].kind != Buffer::Kind::kept) continue;
+    PyObject* block = whole_block(array);
+    if (!block || Py_REFCNT(block) != 1) continue;
     plan.gradients.back() = b;
     plan.trace.buffers[b].placed = true;
   }
@@ -61,8 +59,10 @@ bool take_held(PlanState& plan, RecordingState& from) {
 
 bool place_all(PlanState& plan, const std::vector<Buffer>& from) {
   plan.uses = uses(plan.trace);
+  for (Buffer& buffer : plan.trace.buffers)
+    buffer.placed = buffer.placed || (keeps_results && buffer.kind == Buffer::Kind::result);
   plan.arena_bytes = place(plan.trace);
-  plan.arena = new_block(plan.arena_bytes);
+  plan.arena = new_block(plan.arena_bytes, plan.device);
   if (!plan.arena || PyList_Append(plan.held, plan.arena) < 0) return false;
   char* base = static_cast<char*>(reinterpret_cast<Block*>(plan.arena)->data);
   for (size_t b = 0; b < plan.trace.buffers.size(); ++b) {
@@ -71,12 +71,9 @@ bool place_all(PlanState& plan, const std::vector<Buffer>& from) {
     if (buffer.kind == Buffer::Kind::filled) {
       buffer.address = fill(plan, buffer);
       if (!buffer.address) return false;
-    } else if (buffer.placed) {
-      char* before = from[b].address;
+    } else if (is_used && (buffer.placed || buffer.kind == Buffer::Kind::made)) {
       buffer.address = base + reinterpret_cast<intptr_t>(buffer.address);
-      std::memcpy(buffer.address, before, static_cast<size_t>(buffer.bytes));
-    } else if (buffer.kind == Buffer::Kind::made && is_used) {
-      buffer.address = base + reinterpret_cast<intptr_t>(buffer.address);
+      if (buffer.kind == Buffer::Kind::kept) copy_bytes(buffer.address, from[b].address, buffer.bytes);
     } else {
       continue;
     }

@@ -1,7 +1,6 @@
 #include <chrono>
 #include <string>
 
-#include "bind/array.h"
 #include "bind/numpy.h"
 #include "bind/plan.h"
 
@@ -43,7 +42,7 @@ PyObject* timed(PyObject* object, PyObject* arrays) {
   const auto measure = [&] {
     const auto start = Clock::now();
     for (const Step& s : plan.trace.steps) {
-      if (!s.pause()) run(s);
+      if (!s.pause()) run_alone(plan, s);
       times.push_back(std::chrono::duration<double>(Clock::now() - start).count());
     }
   };
@@ -72,10 +71,8 @@ PyObject* memory(PyObject* object, PyObject*) {
 
 // Bytes over a buffer's memory.
 PyObject* bytes_over(const PlanState& plan, const Buffer& buffer) {
-  npy_intp bytes = buffer.bytes;
-  PyObject* array = PyArray_SimpleNewFromData(1, &bytes, NPY_UBYTE, buffer.address);
-  if (array) PyArray_SetBaseObject(as_array(array), Py_NewRef(plan.held));
-  return array;
+  const Ref descr(reinterpret_cast<PyObject*>(PyArray_DescrFromType(NPY_UBYTE)));
+  return array_over(plan.held, buffer.address, {descr.get(), {buffer.bytes}, {1}}, plan.device);
 }
 
 // written(): arrays of bytes over the given and the kept memory that the step writes to, in two lists.
@@ -113,11 +110,10 @@ PyObject* gradients(PyObject* object, PyObject* arrays) {
     if (plan.gradients[i] < 0) {
       Py_INCREF(array);
     } else {
-      auto* descr =
-          reinterpret_cast<PyArray_Descr*>(Py_NewRef(reinterpret_cast<PyObject*>(PyArray_DESCR(as_array(like)))));
-      array = PyArray_NewFromDescr(&PyArray_Type, descr, PyArray_NDIM(as_array(like)), PyArray_DIMS(as_array(like)),
-                                   nullptr, plan.trace.buffers[plan.gradients[i]].address, NPY_ARRAY_CARRAY, nullptr);
-      if (array) PyArray_SetBaseObject(as_array(array), Py_NewRef(plan.arena));
+      Layout layout;
+      char* address = plan.trace.buffers[plan.gradients[i]].address;
+      array = read_layout(like, layout) ? array_over(plan.arena, address, layout, plan.device) : nullptr;
+      Py_XDECREF(layout.descr);
     }
     if (!array || PyList_Append(all, array) < 0) Py_CLEAR(all);
     Py_XDECREF(array);

@@ -2,9 +2,9 @@
 
 #include <cstring>
 #include <new>
+#include <string_view>
 
-#include "bind/array.h"
-#include "bind/numpy.h"
+#include "bind/kernel.h"
 
 namespace pullback::bind {
 namespace {
@@ -25,33 +25,33 @@ RecordingState& state_of(PyObject* object) { return *reinterpret_cast<RecordingO
 
 // --- memory ----------------------------------------------------------------------------------------------------------
 
-// Bytes of memory that is one piece; −1 where an array leaves gaps.
-int64_t bytes_of(PyObject* root) {
-  if (is_block(base_of(root))) return reinterpret_cast<Block*>(base_of(root))->bytes;
-  return PyArray_ISONESEGMENT(as_array(root)) ? PyArray_NBYTES(as_array(root)) : -1;
+int32_t made_at(const RecordingState& r, const Memory& m) {
+  const auto found = m.serial ? r.made.find(m.serial) : r.made.end();
+  return found == r.made.end() ? -1 : found->second;
 }
 
 // The number of the buffer that an array lies in; −1 with a Python error set.
 int32_t buffer_of(RecordingState& r, PyObject* array) {
-  PyObject* root = root_of(array);
-  const int32_t made = made_buffer_of(r, array);
+  Memory m;
+  if (!memory_of(array, m)) return -1;
+  const int32_t made = made_at(r, m);
   if (made >= 0) return made;
-  char* address = PyArray_BYTES(as_array(root));
-  const auto [at, is_new] = r.given.try_emplace(address, static_cast<int32_t>(r.trace.buffers.size()));
+  const auto [at, is_new] = r.given.try_emplace(m.address, static_cast<int32_t>(r.trace.buffers.size()));
   if (!is_new) return at->second;
-  const auto name = r.named.find(address);
+  const auto name = r.named.find(m.address);
   Buffer& b = r.trace.buffers.emplace_back();
-  b.address = address;
-  b.bytes = bytes_of(root);
+  b.address = m.address;
+  b.bytes = m.bytes;
   if (name != r.named.end()) b.name = name->second;
-  return PyList_Append(r.held, root) < 0 ? -1 : at->second;
+  return PyList_Append(r.held, m.owner.get()) < 0 ? -1 : at->second;
 }
 
 // Memory of ours that is read before a kernel wrote to it was filled by the host: its content is kept, and constant.
 void note_read(Buffer& b) {
   if (b.kind != Buffer::Kind::made || b.written) return;
   b.kind = Buffer::Kind::filled;
-  b.content.assign(b.address, b.address + b.bytes);
+  b.content.resize(static_cast<size_t>(b.bytes));
+  copy_bytes(b.content.data(), b.address, b.bytes);
 }
 
 bool is_zero(PyObject* number) {
@@ -116,8 +116,8 @@ void free_recording(PyObject* object) {
   Py_DECREF(type);
 }
 
-// start(named=(), package=""): arrays whose memory may be another in every call; the folder of sources that are not
-// the user's.
+// start(named=(), package=""): arrays whose memory may be another in every call, None for one that is not there; the
+// folder of sources that are not the user's.
 PyObject* start(PyObject* object, PyObject* arguments) {
   PyObject* named = nullptr;
   const char* package = "";
@@ -128,8 +128,11 @@ PyObject* start(PyObject* object, PyObject* arguments) {
   r.package = package;
   for (Py_ssize_t i = 0; named && i < PyList_GET_SIZE(named); ++i) {
     PyObject* array = PyList_GET_ITEM(named, i);
-    if (!PyArray_Check(array)) return refuse("start: named expects arrays");
-    r.named.emplace(PyArray_BYTES(as_array(root_of(array))), static_cast<int32_t>(i));
+    if (array == Py_None) continue;
+    Memory m;
+    if (!is_array(array)) return refuse("start: named expects arrays");
+    if (!memory_of(array, m)) return nullptr;
+    r.named.emplace(m.address, static_cast<int32_t>(i));
   }
   Py_INCREF(object);
   active = reinterpret_cast<RecordingObject*>(object);
@@ -162,18 +165,21 @@ PyObject* pause(PyObject* object, PyObject*) {
 
 PyObject* add_result(PyObject* object, PyObject* array) {
   RecordingState& r = state_of(object);
-  if (!PyArray_Check(array)) return refuse("add_result: expected an array");
+  if (!is_array(array)) return refuse("add_result: expected an array");
   if (r.settled) return refuse("add_result: the recording is settled");
   const int32_t buffer = made_buffer_of(r, array);
   if (buffer < 0) Py_RETURN_FALSE;
-  note_read(r.trace.buffers[buffer]);
-  const int64_t offset = PyArray_BYTES(as_array(array)) - r.trace.buffers[buffer].address;
-  Result result{buffer, offset, Py_NewRef(reinterpret_cast<PyObject*>(PyArray_DESCR(as_array(array)))), {}, {}};
-  for (int d = 0; d < PyArray_NDIM(as_array(array)); ++d) {
-    result.shape.push_back(PyArray_DIM(as_array(array), d));
-    result.strides.push_back(PyArray_STRIDE(as_array(array), d));
-  }
+  Result result;
+  result.buffer = buffer;
+  const char* address = read_layout(array, result);
+  if (!address) return nullptr;
+  result.offset = address - r.trace.buffers[buffer].address;
   r.results.push_back(result);
+  try {
+    note_read(r.trace.buffers[buffer]);
+  } catch (...) {
+    return raise_current();
+  }
   Py_RETURN_TRUE;
 }
 
@@ -246,12 +252,11 @@ PyTypeObject* recording_type = nullptr;
 
 }  // namespace
 
-// The number of the buffer that an array lies in, if it was made during the recording; else −1.
 int32_t made_buffer_of(const RecordingState& r, PyObject* array) {
-  PyObject* base = base_of(root_of(array));
-  if (!is_block(base)) return -1;
-  const auto found = r.made.find(reinterpret_cast<Block*>(base)->serial);
-  return found == r.made.end() ? -1 : found->second;
+  Memory m;
+  if (memory_of(array, m)) return made_at(r, m);
+  PyErr_Clear();
+  return -1;
 }
 
 PyObject* block_of(uint64_t serial) {
@@ -292,7 +297,7 @@ bool read_step(const Signature& signature, PyObject* const* arguments, Step& ste
   for (int i = 0; signature.params[i].name; ++i) {
     const Param& param = signature.params[i];
     if (param.kind != ParamKind::operand) {
-      if (!PyArray_Check(arguments[i]))
+      if (PyFloat_Check(arguments[i]) || PyLong_Check(arguments[i]))
         cells.push_back(-1);
       else if (!add(arguments[i], cells))
         return false;
@@ -319,12 +324,17 @@ void note_step(Kernel& kernel, const Operand* operands, const int32_t* first, in
   step.first.assign(first, first + params + 1);
   step.scalars.assign(scalars, scalars + scalar_count);
   Trace& trace = active->state->trace;
-  for (size_t i = 0; i < step.operands.size(); ++i)
-    if (step.writes(i)) trace.buffers[step.buffers[i]].written = true;
+  for (size_t i = 0; i < step.operands.size(); ++i) {
+    Buffer& b = trace.buffers[step.buffers[i]];
+    Operand& o = step.operands[i];
+    o.offset += o.buffer - b.address;  // so that the buffer can move
+    o.buffer = b.address;
+    if (step.writes(i)) b.written = true;
+  }
   trace.steps.push_back(std::move(step));
 }
 
-int make_recording_type(PyObject* module) {
+int make_recording_type(PyObject* module, const char* name) {
   static PyMethodDef methods[] = {
       {"start", start, METH_VARARGS, "start(named=[], package=''): record this thread's kernel calls from here on."},
       {"stop", stop, METH_NOARGS, "Stop recording."},
@@ -340,7 +350,7 @@ int make_recording_type(PyObject* module) {
                                 {Py_tp_dealloc, reinterpret_cast<void*>(free_recording)},
                                 {Py_tp_methods, methods},
                                 {0, nullptr}};
-  static PyType_Spec spec = {"pullback._cpu.Recording", sizeof(RecordingObject), 0, Py_TPFLAGS_DEFAULT, slots};
+  static PyType_Spec spec = {name, sizeof(RecordingObject), 0, Py_TPFLAGS_DEFAULT, slots};
   recording_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   return recording_type ? PyModule_AddObjectRef(module, "Recording", reinterpret_cast<PyObject*>(recording_type)) : -1;
 }

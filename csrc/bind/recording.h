@@ -8,16 +8,15 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bind/memory.h"
 #include "plan/plan.h"
 
 namespace pullback::bind {
 
 // An array that a recorded step hands to its caller.
-struct Result {
-  int32_t buffer;
-  int64_t offset;
-  PyObject* descr;
-  std::vector<int64_t> shape, strides;  // strides in bytes
+struct Result : Layout {
+  int32_t buffer = -1;
+  int64_t offset = 0;
 };
 
 struct RecordingObject {
@@ -36,8 +35,9 @@ struct RecordingState {
   bool running = false, settled = false;
 };
 
-int make_recording_type(PyObject* module);
+int make_recording_type(PyObject* module, const char* name);
 PyObject* block_of(uint64_t serial);  // borrowed; nullptr where it is gone
+// The number of the buffer that an array lies in, if it was made during the recording; else −1.
 int32_t made_buffer_of(const RecordingState& recording, PyObject* array);
 RecordingState* recording_of(PyObject* object);  // nullptr with TypeError set, where it is none or not settled
 

@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "plan/plan.h"
 
 namespace pullback {
@@ -59,7 +57,7 @@ class Comparison {
       return differs(" works on other arrays than before");
     if (is_written(now_, b))
       return differs(" writes to an array that is another one in every call; write in place, with copy_()");
-    if (x.bytes != y.bytes || std::memcmp(x.address, y.address, static_cast<size_t>(x.bytes)) != 0)
+    if (x.bytes < 0 || x.bytes != y.bytes || !same_bytes(x.address, y.address, x.bytes))
       return differs(
           " reads an array that is another one in every call: make it an argument of the step, or write to one array "
           "in place, with copy_()");

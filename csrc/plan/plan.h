@@ -71,6 +71,7 @@ struct Difference {
   int32_t line;
 };
 std::optional<Difference> difference(const Trace& before, const Trace& now);
+bool same_bytes(const void* a, const void* b, int64_t bytes);  // of the device's memory: bind/memory.cpp
 
 bool is_written(const Trace& trace, int32_t buffer);  // of a trace as it was recorded
 
