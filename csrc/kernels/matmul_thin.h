@@ -6,10 +6,11 @@
 namespace pullback::ISA_NAMESPACE {
 namespace {
 
-inline constexpr int64_t kDotMost = 16;     // rows of a
-inline constexpr int64_t kDotBlock = 96;    // columns whose sums are finished together
-inline constexpr int64_t kLongParts = 64;   // of k, where sums are few and long
-inline constexpr int64_t kRowBlock = 1024;  // sums that stay in L1 while rows of b are added to them
+inline constexpr int64_t kDotMost = 16;         // rows of a
+inline constexpr int64_t kDotBlock = 96;        // columns whose sums are finished together
+inline constexpr int64_t kDotWork = 64 * 1024;  // multiply-adds of a piece: 1 µs, as b comes out of L2
+inline constexpr int64_t kLongParts = 64;       // of k, where sums are few and long
+inline constexpr int64_t kRowBlock = 1024;      // sums that stay in L1 while rows of b are added to them
 #if ISA_VECTOR_BYTES == 64
 inline constexpr int kDotRows = 4, kDotColumns = 6;  // 24 sums, a column of a and an element of b of 32 registers
 #elif ISA_VECTOR_BYTES == 32
@@ -17,13 +18,33 @@ inline constexpr int kDotRows = 2, kDotColumns = 6;
 #else
 inline constexpr int kDotRows = 2, kDotColumns = 4;
 #endif
+inline constexpr int64_t kFewColumns = 4 * kDotColumns;
 
 // --- b with contiguous columns: dot products -------------------------------------------------------------------------
+
+// Σ_k a_k b_k in four vectors side by side, since one would wait for its own last result.
+template <class T>
+PB_INLINE T dot(const T* a, const T* b, int64_t depth) {
+  using V = Vec<T>;
+  constexpr int64_t size = V::size;
+  V sum[4];
+  int64_t k = 0;
+  for (; k + 4 * size <= depth; k += 4 * size)
+    unroll<4>([&](auto i) { sum[i] = fma(V::load(a + k + i * size), V::load(b + k + i * size), sum[i]); });
+  for_each_vec<T>(depth - k, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+    sum[0] = fma(V::load(a + k + i, lanes), V::load(b + k + i, lanes), sum[0]);
+  });
+  return reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
 
 // sum_ij = Σ_k a_ik b_kj, a vector of partial sums for each: k along the lanes.
 template <class T, int rows, int columns>
 void dot_tile(Matrix<const T> a, Matrix<const T> b, int64_t depth, T* sums) {
   using V = Vec<T>;
+  if constexpr (rows * columns == 1) {
+    sums[0] = dot(a.data, b.data, depth);
+    return;
+  }
   V sum[rows][columns];
   for_each_vec<T>(depth, [&](int64_t k, auto lanes) __attribute__((always_inline)) {
     V a_k[rows];
@@ -36,48 +57,41 @@ void dot_tile(Matrix<const T> a, Matrix<const T> b, int64_t depth, T* sums) {
   unroll<rows>([&](auto i) { unroll<columns>([&](auto j) { sums[i * kDotBlock + j] = reduce_add(sum[i][j]); }); });
 }
 
-// The same of one row and one column, in four vectors side by side, since one would wait for its own last result.
-template <class T>
-void dot_one(Matrix<const T> a, Matrix<const T> b, int64_t depth, T* sums) {
-  using V = Vec<T>;
-  constexpr int64_t size = V::size;
-  V sum[4];
-  int64_t k = 0;
-  for (; k + 4 * size <= depth; k += 4 * size) {
-    unroll<4>([&](auto i) { sum[i] = fma(V::load(a.data + k + i * size), V::load(b.data + k + i * size), sum[i]); });
-  }
-  for_each_vec<T>(depth - k, [&](int64_t i, auto lanes) {
-    sum[0] = fma(V::load(a.data + k + i, lanes), V::load(b.data + k + i, lanes), sum[0]);
-  });
-  sums[0] = reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
-}
-
 template <class T>
 using DotFn = void (*)(Matrix<const T> a, Matrix<const T> b, int64_t depth, T* sums);
 
 template <class T, int... tile>
 PB_INLINE DotFn<T> dot_function(int rows, int columns, std::integer_sequence<int, tile...>) {
-  static constexpr DotFn<T> table[] = {tile ? dot_tile<T, tile / kDotColumns + 1, tile % kDotColumns + 1>
-                                            : dot_one<T>...};
+  static constexpr DotFn<T> table[] = {dot_tile<T, tile / kDotColumns + 1, tile % kDotColumns + 1>...};
   return table[(rows - 1) * kDotColumns + columns - 1];
 }
 
-// Columns [begin, end) of c; a has contiguous rows, at most kDotMost.
+// The sums of n columns, at most kDotBlock, from `begin` on.
+template <class T>
+void dot_tiles(const Product<T>& p, int64_t begin, int64_t n, T* sums) {
+  using Tiles = std::make_integer_sequence<int, kDotRows * kDotColumns>;
+  const int64_t row_tiles = parts_of(p.m, kDotRows);
+  for (int64_t j = 0; j < n; j += kDotColumns) {
+    const int columns = static_cast<int>(smaller(kDotColumns, n - j));
+    for (int64_t tile = 0; tile < row_tiles; ++tile) {
+      const int64_t i = cut(p.m, row_tiles, tile), rows = cut(p.m, row_tiles, tile + 1) - i;
+      dot_function<T>(static_cast<int>(rows), columns, Tiles{})(p.a.from(i, 0), p.b.from(0, begin + j), p.k,
+                                                                sums + i * kDotBlock + j);
+    }
+  }
+}
+
+// Columns [begin, end) of c; a has contiguous rows, at most kDotMost. Many columns of a single row are read one after
+// the other: out of L2, one stream comes faster than six in turn.
 template <class T>
 void run_dot_columns(const Product<T>& p, int64_t begin, int64_t end) {
   alignas(64) T sums[kDotMost * kDotBlock];
-  using Tiles = std::make_integer_sequence<int, kDotRows * kDotColumns>;
-  const int64_t row_tiles = parts_of(p.m, kDotRows);
   for (int64_t j0 = begin; j0 < end; j0 += kDotBlock) {
     const int64_t n = smaller(kDotBlock, end - j0);
-    for (int64_t j = 0; j < n; j += kDotColumns) {
-      const int columns = static_cast<int>(smaller(kDotColumns, n - j));
-      for (int64_t tile = 0; tile < row_tiles; ++tile) {
-        const int64_t i = cut(p.m, row_tiles, tile), rows = cut(p.m, row_tiles, tile + 1) - i;
-        dot_function<T>(static_cast<int>(rows), columns, Tiles{})(p.a.from(i, 0), p.b.from(0, j0 + j), p.k,
-                                                                  sums + i * kDotBlock + j);
-      }
-    }
+    if (p.m > 1 || p.n <= kFewColumns)
+      dot_tiles(p, j0, n, sums);
+    else
+      for (int64_t j = 0; j < n; ++j) sums[j] = dot(p.a.data, p.b.at(0, j0 + j), p.k);
     finish_rows<T>(p.finish, {sums, kDotBlock, 1}, p.m, n, p.c.from(0, j0), p.bias.from(0, j0));
   }
 }
@@ -124,11 +138,12 @@ void run_long_dots(const Product<T>& p, int64_t parts) {
 template <class T>
 void run_dots(const Batch<T>& all) {
   const Product<T>& first = all.first;
-  const int64_t columns = larger(4 * kDotColumns, static_cast<int64_t>(kSmallWork / (first.m * (first.k + 1))));
-  const int64_t pieces = parts_of(first.n, columns);
+  const bool whole = first.n <= kFewColumns || first.work() < kSmallWork;
+  const int64_t columns = larger(kFewColumns, kDotWork / (first.m * (first.k + 1)));
+  const int64_t pieces = whole ? 1 : 2 * parts_of(first.n, 2 * columns);  // in pairs: two threads get half each
   const auto parts = static_cast<int64_t>(first.work() / kSmallWork);
   if (all.count() == 1 && pieces == 1 && parts > 1) return run_long_dots(first, smaller(parts, kLongParts));
-  parallel_for(all.count() * pieces, pieces_at_a_time(first, pieces), [&](int64_t begin, int64_t end) {
+  parallel_for(all.count() * pieces, whole ? pieces_at_a_time(first, 1) : 1, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece)
       run_dot_piece(all[piece / pieces], cut(first.n, pieces, piece % pieces),
                     cut(first.n, pieces, piece % pieces + 1));
