@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_modules import Array, emulated, on_each, on_emulation
+from gpu_modules import Array, emulated, on_each, on_emulation, reconnect
 from pullback import _cuda_state
 
 
@@ -84,6 +84,7 @@ def stand_in() -> Iterator[None]:
     emulated.use_cublaslt(True)
     yield
     emulated.use_cublaslt(False)
+    reconnect()
 
 
 def matrices(rng: Any, shape: tuple[int, ...], layout: str, dtype: str) -> Array:

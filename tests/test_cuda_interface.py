@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_modules import Array, emulated, on_each, on_emulation
+from gpu_modules import Array, emulated, on_each, on_emulation, reconnect
 from pullback import _cpu
 
 
@@ -64,6 +64,7 @@ def streams() -> Iterator[list[int]]:
     yield asked
     if emulated is not None:
         emulated.check_errors()
+        reconnect()
 
 
 @on_emulation

@@ -47,3 +47,15 @@ def test_small_cases_on_the_gpu(case: Case) -> None:
     for dtype in case.dtypes:
         check(case, max(shapes, key=lambda s: int(np.prod(s))), dtype, case.layouts[0], device)
     pb.cuda.synchronize()
+
+
+def test_out_of_memory_on_the_gpu() -> None:
+    """More than the GPU has is refused with what is held, which stays as it was."""
+    x = pb.ones(1000, device="cuda")
+    before, (_, total) = pb.cuda.memory_allocated(), pb.cuda.mem_get_info()
+    with pytest.raises(
+        pb.cuda.OutOfMemoryError, match=r"cuda:\d is out of memory: .* GiB were asked for; the pool holds"
+    ):
+        pb.empty(total // 4, 2, device="cuda")
+    assert pb.cuda.memory_allocated() == before
+    assert (x + 1).sum().item() == 2000

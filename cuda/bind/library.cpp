@@ -55,7 +55,7 @@ bool multiply_by_library(const LibraryProduct& p) {
     products += outcome == cublaslt::Outcome::done;
     return outcome == cublaslt::Outcome::done;
   } catch (const bind::PythonError&) {
-    if (!PyErr_ExceptionMatches(PyExc_RuntimeError)) throw;  // no memory, an interrupt
+    if (!PyErr_ExceptionMatches(PyExc_RuntimeError) || PyErr_ExceptionMatches(PyExc_MemoryError)) throw;
     why = words_of_python();
   } catch (const std::runtime_error& e) {
     why = e.what();

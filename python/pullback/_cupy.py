@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import cupy
+import numpy as np
 
 from pullback import _cuda as kernels
+from pullback._gpu_memory import again
 
 Array = cupy.ndarray
 current_index = cupy.cuda.runtime.getDevice
-kernels.connect(lambda: cupy.cuda.get_current_stream().ptr, cupy.cuda.alloc)
+
+
+def _again(make: Callable[[], Any], size: int) -> Any:
+    index = current_index()
+    pool = cupy.get_default_memory_pool()
+    return again(make, size, pool, f"cuda:{index}", lambda: cupy.cuda.Device(index).mem_info)
+
+
+def _scratch(size: int) -> Any:
+    """Memory of the current GPU for a kernel's temporaries. OutOfMemoryError where there is none."""
+    try:
+        return cupy.cuda.alloc(size)
+    except MemoryError:
+        return _again(lambda: cupy.cuda.alloc(size), size)
+
+
+kernels.connect(lambda: cupy.cuda.get_current_stream().ptr, _scratch)
+
+
+def _new(shape: Any, dtype: Any) -> Any:
+    """An array of the current GPU. OutOfMemoryError where there is no memory for it."""
+    try:
+        return cupy.ndarray(shape, dtype)
+    except MemoryError:
+        return _again(lambda: cupy.ndarray(shape, dtype), math.prod(shape) * np.dtype(dtype).itemsize)
 
 
 def allocator(index: int) -> Any:
@@ -18,9 +46,9 @@ def allocator(index: int) -> Any:
 
     def empty(shape: Any, dtype: Any) -> Any:
         if current_index() == index:
-            return cupy.ndarray(shape, dtype)
+            return _new(shape, dtype)
         with cupy.cuda.Device(index):
-            return cupy.ndarray(shape, dtype)
+            return _new(shape, dtype)
 
     return empty
 

@@ -6,22 +6,92 @@ They compute nothing and never become NumPy arrays by themselves: an op that goe
 
 from __future__ import annotations
 
+import ctypes
+import math
+import weakref
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from pullback import _cuda_emulated as kernels
+from pullback._gpu_memory import again
 
 _STREAM = 0
 
 
-def _allocate(size: int) -> Any:
-    memory = np.empty(size, np.uint8)
+class Pool:
+    """What CuPy's pool says of itself: bytes in use, and with them blocks that are kept for others of their size. In truth
+    every array has memory of its own, so that AddressSanitizer sees its end."""
+
+    def __init__(self) -> None:
+        self._used = self._total = self._limit = 0
+        self._kept: Counter[int] = Counter()
+        self._c = ctypes.CDLL(None)
+        self._c.malloc.argtypes, self._c.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+        self._c.free.argtypes, self._c.free.restype = [ctypes.c_void_p], None
+
+    def set_limit(self, size: int = 0) -> None:
+        """Bytes that the pool may hold; 0 for as many as there are."""
+        self._limit = size
+
+    def used_bytes(self) -> int:
+        return self._used
+
+    def total_bytes(self) -> int:
+        return self._total
+
+    def free_all_blocks(self) -> None:
+        self._kept.clear()
+        self._total = self._used
+
+    def free_and_total(self) -> tuple[int, int]:
+        """As of a GPU that has the limit for its memory."""
+        return max(self._limit - self._total, 0), self._limit
+
+    def empty(self, shape: Any, dtype: Any) -> np.ndarray[Any, Any]:
+        """An array of the host in memory that counts until its last view is gone. MemoryError beyond the limit."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        reused = self._kept[size] > 0
+        address = self._c.malloc(size) if reused or not self._limit or self._total + size <= self._limit else None
+        if address is None:
+            raise MemoryError
+        self._kept[size] -= reused
+        self._total += 0 if reused else size
+        self._used += size
+        host: np.ndarray[Any, Any] = np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(address))
+        weakref.finalize(host, self._free, address, size).atexit = False
+        return host
+
+    def _free(self, address: int, size: int) -> None:
+        self._c.free(address)
+        self._used -= size
+        self._kept[size] += 1
+
+
+pool = Pool()
+
+
+def _empty(shape: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    try:
+        return pool.empty(shape, dtype)
+    except MemoryError:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        return again(lambda: pool.empty(shape, dtype), size, pool, "cuda-emulated", pool.free_and_total)  # type: ignore[no-any-return]
+
+
+def _scratch(size: int) -> Any:
+    memory = _empty((size,), np.uint8)
     return SimpleNamespace(ptr=memory.ctypes.data, memory=memory)
 
 
-kernels.connect(lambda: _STREAM, _allocate)
+def connect() -> None:
+    """Let kernels run on a stream of no meaning, with scratch memory from the pool."""
+    kernels.connect(lambda: _STREAM, _scratch)
+
+
+connect()
 
 
 class Array:
@@ -100,7 +170,7 @@ def current_index() -> int:
 
 def allocator(index: int) -> Any:
     """empty(shape, dtype) of a GPU."""
-    return lambda shape, dtype: Array(np.empty(shape, dtype), index, allocated=True)
+    return lambda shape, dtype: Array(_empty(shape, dtype), index, allocated=True)
 
 
 def as_strided(array: Array, shape: Any, strides: Any) -> Array:

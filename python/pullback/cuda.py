@@ -11,10 +11,12 @@ from typing import Any
 
 from pullback import _random
 from pullback._backend import as_device, cupy, device as Device, gpu_count
+from pullback._gpu_memory import OutOfMemoryError as OutOfMemoryError
 from pullback._tensor import Tensor
 
 __all__ = [
     "Event",
+    "OutOfMemoryError",
     "Stream",
     "current_device",
     "current_stream",
