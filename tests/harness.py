@@ -196,7 +196,9 @@ class Recorded:
 
     def plan(self, passes: Any = None) -> Any:
         self.calls.settle()
-        return _cpu.Plan(self.calls, (), [], [name for name, _ in _cpu.PASSES] if passes is None else passes, ())
+        return _cpu.Plan(
+            self.calls, (), [], [name for name, _, exact in _cpu.PASSES if exact] if passes is None else passes, ()
+        )
 
     def replay(self) -> None:
         self.plan().run(())

@@ -118,7 +118,9 @@ PyObject* run_all(PyObject* object, PyObject* arrays) {
 PyObject* pass_list() {
   PyObject* all = PyTuple_New(static_cast<Py_ssize_t>(passes().size()));
   for (size_t i = 0; all && i < passes().size(); ++i)
-    PyTuple_SET_ITEM(all, static_cast<Py_ssize_t>(i), Py_BuildValue("(ss)", passes()[i].name, passes()[i].what));
+    PyTuple_SET_ITEM(
+        all, static_cast<Py_ssize_t>(i),
+        Py_BuildValue("(ssO)", passes()[i].name, passes()[i].what, passes()[i].exact ? Py_True : Py_False));
   return all;
 }
 

@@ -77,15 +77,17 @@ bool is_written(const Trace& trace, int32_t buffer);  // of a trace as it was re
 
 // --- rewriting -------------------------------------------------------------------------------------------------------
 
-// A pass leaves every bit of what a step computes as it was.
+// A pass leaves every bit of what a step computes as it was; one that does not is run only for those who ask for it.
 struct Pass {
   const char* name;
   const char* what;
   void (*run)(Trace&);
+  bool exact = true;
 };
 const std::vector<Pass>& passes();
 
 void drop_dead_calls(Trace& trace);   // pass_dead.cpp
+void accumulate(Trace& trace);        // pass_accumulate.cpp
 void fold_epilogues(Trace& trace);    // pass_epilogue.cpp
 void tile_elementwise(Trace& trace);  // pass_tile.cpp
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pullback import _core, _dtype
-from pullback._recorded import PASSES, Cells, Plan, at
+from pullback._recorded import EXACT, PASSES, Cells, Plan, at
 from pullback._session import CaptureError, here, marks
 from pullback._signature import EXCHANGES, Signature, array_of, overwrite
 from pullback._tape import grad_enabled
@@ -29,11 +29,11 @@ from pullback._trees import flatten
 class Capture:
     """A captured function; see `capture`."""
 
-    def __init__(self, fn: Callable[..., Any], check: int, without: tuple[str, ...], max_plans: int, falls_back: bool):
+    def __init__(self, fn: Callable[..., Any], check: int, passes: tuple[str, ...], max_plans: int, falls_back: bool):
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
         self._check = check
-        self._passes = tuple(name for name in PASSES if name not in without)
+        self._passes = passes
         self._max = max_plans
         self._falls_back = falls_back
         self._cells = Cells()
@@ -199,6 +199,7 @@ def capture(
     *,
     check: int = 0,
     without: tuple[str, ...] | list[str] = (),
+    also: tuple[str, ...] | list[str] = (),
     max_plans: int = 8,
 ) -> Any:
     """Record a step once, and run it natively from then on: `step = pullback.capture(step)`, or as a decorator.
@@ -215,13 +216,15 @@ def capture(
     loading weights and changing options work as ever. Modes of modules, grad mode and which gradients are there choose
     among plans.
 
-    `without` names passes to leave out (`pullback.capture.passes` has all); `max_plans` bounds how many shapes are kept.
+    `without` names passes to leave out, `also` such to run that do not keep the bits (`pullback.capture.passes` says what each
+    does): "accumulate" computes what is added to a gradient where that lies, so that g + Σ ab is summed in another order, and
+    0 + −0 is −0. `max_plans` bounds how many shapes are kept.
     Raises CaptureError, naming the line, for a step that reads values on the host (`item()`, `numpy()`, `bool()`, shapes
     that depend on data), changes an argument in place, or is not the same in every call.
     """
     if fn is None:
-        return functools.partial(capture, check=check, without=without, max_plans=max_plans)
-    return _make("capture", fn, check, without, max_plans, falls_back=False)
+        return functools.partial(capture, check=check, without=without, also=also, max_plans=max_plans)
+    return _make("capture", fn, check, without, also, max_plans, falls_back=False)
 
 
 def compile(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -231,12 +234,25 @@ def compile(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
     return _make("compile", fn, falls_back=True, **options)
 
 
-def _make(op: str, fn: Any, check: int = 0, without: Any = (), max_plans: int = 8, falls_back: bool = False) -> Capture:
+capture.passes = dict(PASSES)  # type: ignore[attr-defined]
+
+
+def _make(
+    op: str,
+    fn: Any,
+    check: int = 0,
+    without: Any = (),
+    also: Any = (),
+    max_plans: int = 8,
+    falls_back: bool = False,
+) -> Capture:
     if not callable(fn):
         raise TypeError(f"{op}: expected a function or a module, got {type(fn).__name__}")
-    unknown = [name for name in without if name not in PASSES]
-    if unknown:
-        raise ValueError(f"{op}: without expects names among {', '.join(PASSES)}, got {unknown[0]!r}")
+    for argument, names in (("without", without), ("also", also)):
+        unknown = [name for name in names if name not in PASSES]
+        if unknown:
+            raise ValueError(f"{op}: {argument} expects names among {', '.join(PASSES)}, got {unknown[0]!r}")
     if check < 0 or max_plans < 1:
         raise ValueError(f"{op}: expected check ≥ 0 and max_plans ≥ 1, got {check} and {max_plans}")
-    return Capture(fn, int(check), tuple(without), int(max_plans), falls_back)
+    passes = tuple(name for name in PASSES if (name in EXACT or name in also) and name not in without)
+    return Capture(fn, int(check), passes, int(max_plans), falls_back)

@@ -8,7 +8,7 @@ Array = ndarray[Any, Any]
 
 Recording: Any
 Plan: Any
-PASSES: tuple[tuple[str, str], ...]
+PASSES: tuple[tuple[str, str, bool], ...]
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array: ...
 

@@ -17,7 +17,8 @@ from pullback._tensor import Tensor
 from pullback._trees import unflatten
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-PASSES: tuple[str, ...] = tuple(name for name, _ in cpu.kernels.PASSES)
+PASSES: dict[str, str] = {name: what for name, what, _ in cpu.kernels.PASSES}
+EXACT: tuple[str, ...] = tuple(name for name, _, exact in cpu.kernels.PASSES if exact)
 
 
 def _users_line() -> str:

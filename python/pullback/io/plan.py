@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 import pullback
 from pullback import Tensor
 from pullback._backend import cpu
-from pullback._recorded import PASSES, Plan, at
+from pullback._recorded import EXACT, Plan, at
 from pullback._session import CaptureError, here
 from pullback._signature import array_of
 from pullback._tape import grad_enabled
@@ -171,7 +171,7 @@ class LoadedPlan:
                 raise ValueError("a result is an argument that is not there")
         self._outputs = [(dtype, shape) for _, _, dtype, shape, _ in description["outputs"]]
         self._kernels = recording.names()
-        self._native = cpu.kernels.Plan(recording, self._fixed, [], PASSES, ())
+        self._native = cpu.kernels.Plan(recording, self._fixed, [], EXACT, ())
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,8 @@ from pullback._tensor import Tensor, method
 from pullback.ops import view
 from pullback.ops._arrays import copy_array, fill_array
 from pullback.ops._broadcast import check_tensor
-from pullback.ops._elementwise import bounds_of
+from pullback.ops._elementwise import bounds_of, recording
+from pullback.ops.strided import check_overlap
 
 __all__ = [
     "arange",
@@ -403,7 +404,14 @@ def new_full(
 @method
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Every element set to one value, in place; no gradient flows through it."""
-    return self._assign(full(self._array.shape, value, dtype=self.dtype, device=self.device))
+    if recording(self):
+        return self._assign(full(self._array.shape, value, dtype=self.dtype, device=self.device))
+    value = value.item() if isinstance(value, Tensor) else value
+    _check_value("fill_", value, self.dtype)
+    check_overlap(self)
+    fill_array(self._array, value)
+    self._version[0] += 1
+    return self
 
 
 @method
