@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import numpy as np
@@ -187,6 +188,35 @@ def test_memory_of_a_step_is_no_more_than_an_ordinary_one_s() -> None:
     for _ in range(4):
         step(x)
     assert sum(step.stats()["plans"][0]["memory"].values()) <= eager
+
+
+def test_recordings_and_captures_hold_no_memory_that_nobody_needs() -> None:
+    """Gradients are free for the next recording when the step forgets them, and a plan goes with its capture, at once."""
+    model = nn.Linear(300, 200)
+    x = pb.randn(8, 300)
+
+    @pb.capture
+    def step():
+        model.zero_grad()
+        model(x).square().mean().backward()
+
+    def in_use() -> int:
+        return pb.memory.stats()["in_use"]
+
+    gc.disable()
+    try:
+        begin = in_use()
+        for _ in range(4):
+            step()
+            if step.stats()["recorded"] == 1:
+                gradients = in_use() - begin
+                model.zero_grad()
+                assert in_use() == begin and gradients > 4 * 300 * 200
+        del step
+        model.zero_grad()
+        assert in_use() == begin
+    finally:
+        gc.enable()
 
 
 # --- looking at it ----------------------------------------------------------------------------------------------------

@@ -24,11 +24,11 @@ class Signature:
     """Calls with arguments of the same shapes: what was recorded of them, and the plans made of that."""
 
     def __init__(self, owner: Capture, structure: Any) -> None:
-        self.owner = owner
+        self.owner: Capture = weakref.proxy(owner)  # which holds this: a cycle would keep plans and their memory
         self.structure = structure
         self.fixed: tuple[Any, ...] | None = None  # arrays that arguments are copied to
         self.leaves: list[Tensor] = []  # whose gradients the step sets
-        self.recorded: dict[bytes, Recorded] = {}  # by which leaves have a gradient before the step
+        self.recorded: dict[bytes, Any] = {}  # recordings, by which leaves have a gradient before the step
         self.plans: dict[bytes, Plan] = {}
         self.generation = marks.generation
         self.broken = False  # cannot be captured: ordinary calls only
@@ -84,7 +84,7 @@ class Signature:
         value, recorded, problem = self._run(tensors)
         before = self.recorded.get(state)
         if problem is None and before is not None and recorded is not None:
-            different = recorded.recording.differs(before.recording)
+            different = recorded.recording.differs(before)
             if different is None:
                 assert self.fixed is not None
                 self.plans[state] = Plan(recorded, self.fixed, self.owner._cells, self.owner._passes)
@@ -94,7 +94,7 @@ class Signature:
         if problem is not None:
             self._give_up(problem)
         elif recorded is not None and known == len(self.leaves):
-            self.recorded[state] = recorded
+            self.recorded[state] = recorded.recording  # and nothing that holds its gradients
         return value
 
     def _run(self, tensors: list[Any]) -> tuple[Any, Recorded | None, str | None]:
