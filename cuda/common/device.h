@@ -17,11 +17,13 @@
 
 #define PB_DEVICE __device__ __forceinline__
 
-// Before a loop over an array that has to stay in registers.
+// Before a loop over an array that has to stay in registers; before one whose copies would only be code to compile.
 #if defined(__CUDACC__)
 #define PB_UNROLL _Pragma("unroll")
+#define PB_ROLLED _Pragma("unroll 1")
 #else
 #define PB_UNROLL
+#define PB_ROLLED
 #endif
 
 namespace pullback::cuda {

@@ -37,6 +37,7 @@ struct Space {
   template <class Index>
   PB_DEVICE Places places_by(Index index) const {
     Places p = {};
+    PB_ROLLED
     for (int d = ndim - 1; d >= 0; --d) {
       const Index left = d > 0 ? index / static_cast<Index>(shape[d]) : 0;
       const auto k = static_cast<int64_t>(index - left * static_cast<Index>(shape[d]));

@@ -1,4 +1,5 @@
-// What a reduction computes: State start(), take(state, term, its place), join(states), put(state, terms, results…).
+// What a reduction computes: State start(), take(state, term, its place), join(states), result(state, terms) and, where
+// there is a second result, beside(state, terms). Term is the type of a term.
 #pragma once
 #include "common/scalar.h"
 
@@ -101,50 +102,45 @@ struct Min : Add {
 
 template <class T, class Op>
 struct Fold {
+  using Term = T;
   using State = T;
   PB_DEVICE State start() const { return Op::template start<T>(); }
-  template <class X>
-  PB_DEVICE void take(State& s, X x, int64_t) const {
-    s = Op::join(s, Op::map(static_cast<T>(x)));
-  }
+  PB_DEVICE void take(State& s, T x, int64_t) const { s = Op::join(s, Op::map(x)); }
   PB_DEVICE State join(State a, State b) const { return Op::join(a, b); }
-  template <class Y>
-  PB_DEVICE void put(State s, int64_t terms, Y* y, Y*) const {
-    *y = static_cast<Y>(Op::finish(s, terms));
-  }
+  PB_DEVICE T result(State s, int64_t terms) const { return Op::finish(s, terms); }
 };
 
 // (Σ |x|^p)^(1/p)
 template <class T>
 struct NormP {
+  using Term = T;
   using State = T;
   T p;
   PB_DEVICE State start() const { return 0; }
   PB_DEVICE void take(State& s, T x, int64_t) const { s += pow(abs(x), p); }
   PB_DEVICE State join(State a, State b) const { return a + b; }
-  PB_DEVICE void put(State s, int64_t, T* y, T*) const { *y = pow(s, 1 / p); }
+  PB_DEVICE T result(State s, int64_t) const { return pow(s, 1 / p); }
 };
 
 // Σ [x ≠ 0], and what follows from it
 enum class Count { number, all, any };
-template <Count wanted>
+template <class T>
 struct CountNonzero {
+  using Term = T;
   using State = int64_t;
+  Count wanted;
   PB_DEVICE State start() const { return 0; }
-  template <class X>
-  PB_DEVICE void take(State& s, X x, int64_t) const {
-    s += x != X(0);
-  }
+  PB_DEVICE void take(State& s, T x, int64_t) const { s += x != T(0); }
   PB_DEVICE State join(State a, State b) const { return a + b; }
-  template <class Y>
-  PB_DEVICE void put(State s, int64_t terms, Y* y, Y*) const {
-    *y = static_cast<Y>(wanted == Count::number ? s : wanted == Count::all ? s >= terms : s > 0);
+  PB_DEVICE int64_t result(State s, int64_t terms) const {
+    return wanted == Count::number ? s : wanted == Count::all ? s >= terms : s > 0;
   }
 };
 
 // The best term and the first place where it stands; NaN is better than any number.
 template <class T, class Op>
 struct Extremum {
+  using Term = T;
   struct State {
     T x;
     int64_t place;
@@ -155,24 +151,20 @@ struct Extremum {
     if (a.x == b.x || (a_nan && b_nan)) return a.place < b.place ? a : b;
     return b_nan || (!a_nan && Op::better(b.x, a.x)) ? b : a;
   }
-  template <class X>
-  PB_DEVICE void take(State& s, X x, int64_t place) const {
-    s = join(s, {static_cast<T>(x), place});
-  }
-  template <class Y>
-  PB_DEVICE void put(State s, int64_t, Y* y, int64_t* place) const {
-    if (y != nullptr) *y = static_cast<Y>(s.x);
-    *place = s.place;
-  }
+  PB_DEVICE void take(State& s, T x, int64_t place) const { s = join(s, {x, place}); }
+  PB_DEVICE int64_t result(State s, int64_t) const { return s.place; }
+  PB_DEVICE T beside(State s, int64_t) const { return s.x; }
 };
 
-// (n, x̄, M = Σ (x − x̄)²), joined by Chan, Golub & LeVeque (1983)
-template <class T, bool root>
+// (n, x̄, M = Σ (x − x̄)²), joined by Chan, Golub & LeVeque (1983): the variance or its root, and x̄
+template <class T>
 struct Moments {
+  using Term = T;
   struct State {
     T n, mean, m2;
   };
   Scalar correction;
+  bool root;
   PB_DEVICE State start() const { return {0, 0, 0}; }
   // δ = x̄_b − x̄_a,  x̄ = x̄_a + δ n_b/n,  M = M_a + M_b + δ² n_a n_b/n
   PB_DEVICE State join(State a, State b) const {
@@ -180,16 +172,17 @@ struct Moments {
     return {n, fma(delta, share, a.mean), fma(delta * delta, a.n * share, a.m2 + b.m2)};
   }
   PB_DEVICE void take(State& s, T x, int64_t) const { s = join(s, {1, x, 0}); }
-  PB_DEVICE void put(State s, int64_t terms, T* y, T* mean) const {
+  PB_DEVICE T result(State s, int64_t terms) const {
     const T n = static_cast<T>(terms), freedom = max_fast(n - static_cast<T>(correction.real()), T(0));
-    *y = root ? sqrt(s.m2 / freedom) : s.m2 / freedom;
-    *mean = terms ? s.mean : s.mean / n;  // of nothing: NaN
+    return root ? sqrt(s.m2 / freedom) : s.m2 / freedom;
   }
+  PB_DEVICE T beside(State s, int64_t terms) const { return s.mean / T(terms > 0); }  // of nothing: NaN
 };
 
 // ln Σ eˣ as (m, s = Σ e^(x − m)), m being the largest x
 template <class T>
 struct LogSumExp {
+  using Term = T;
   struct State {
     T m, s;
   };
@@ -201,7 +194,7 @@ struct LogSumExp {
     return {m, a.s * exp(a.m - around) + b.s * exp(b.m - around)};
   }
   PB_DEVICE void take(State& s, T x, int64_t) const { s = join(s, {x, exp(x - shift(x))}); }
-  PB_DEVICE void put(State s, int64_t, T* y, T*) const { *y = shift(s.m) + log(s.s); }
+  PB_DEVICE T result(State s, int64_t) const { return shift(s.m) + log(s.s); }
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Reductions: blocks whose threads take every so many-th term and join what they have in a tree, see common/pieces.h.
+#include "common/any_pointer.h"
 #include "common/pieces.h"
 #include "common/reducers.h"
 #include "kernels/reduce.h"
@@ -9,39 +10,42 @@ namespace {
 // --- the loop --------------------------------------------------------------------------------------------------------
 
 // Where the results of a reducer (common/reducers.h) go.
-template <class Op, class Y0, class Y1>
+template <class Op>
 struct Results {
   using State = typename Op::State;
   Op op;
-  Y0* y0;
-  Y1* y1;
-  Space<3> kept;
-  int64_t terms_of_each;
+  AnyPointer result, beside;  // null where nobody asked for the second
+  Space<3> kept = {};         // x, result, beside
+  int64_t terms_of_each = 0;
 
   PB_DEVICE State start() const { return op.start(); }
   PB_DEVICE State join(State a, State b) const { return op.join(a, b); }
   PB_DEVICE void put(State s, int64_t k) const {
-    op.put(s, terms_of_each, y0 ? y0 + kept.at(1, k) : nullptr, y1 ? y1 + kept.at(2, k) : nullptr);
+    const auto places = kept.places(k);
+    write(result, places.at[1], op.result(s, terms_of_each));
+    if constexpr (requires { op.beside(s, terms_of_each); })
+      if (beside.data != nullptr) write(beside, places.at[2], op.beside(s, terms_of_each));
   }
 };
 
-// The terms of x that belong to each of them.
-template <class Op, class X, class Y0, class Y1>
-struct Terms : Results<Op, Y0, Y1> {
+// The terms that belong to each of them, x being a P: see common/any_pointer.h.
+template <class Op, class P>
+struct Terms : Results<Op> {
   using State = typename Op::State;
-  static constexpr int pack = sizeof(X) == 8 ? 2 : 4;
-  const X* x = nullptr;
+  using Term = typename Op::Term;
+  static constexpr int pack = std::is_same_v<P, const double*> ? 2 : 4;
+  P x = {};
   Space<1> terms = {};
   bool packed = false, even = false;
 
-  const Results<Op, Y0, Y1>& results() const { return *this; }
-  PB_DEVICE const X* row(int64_t k) const { return x + this->kept.at(0, k); }
-  PB_DEVICE void take(State& s, const X* row, int64_t i) const { this->op.take(s, element(row, terms.at(0, i)), i); }
-  PB_DEVICE void take_even(State& s, const X* row, int64_t i) const {
-    this->op.take(s, element(row, i * terms.stride[0][0]), i);
+  const Results<Op>& results() const { return *this; }
+  PB_DEVICE P row(int64_t k) const { return x + this->kept.at(0, k); }
+  PB_DEVICE void take(State& s, P row, int64_t i) const { this->op.take(s, read_as<Term>(row, terms.at(0, i)), i); }
+  PB_DEVICE void take_even(State& s, P row, int64_t i) const {
+    this->op.take(s, read_as<Term>(row, i * terms.stride[0][0]), i);
   }
-  PB_DEVICE void take_pack(State* s, const X* row, int64_t i) const {
-    const auto x_i = load_pack<pack>(row, i);
+  PB_DEVICE void take_pack(State* s, P row, int64_t i) const {
+    const auto x_i = load_as<Term, pack>(row, i);
     for (int e = 0; e < pack; ++e) this->op.take(s[e], x_i.element[e], i * pack + e);
   }
 };
@@ -75,13 +79,13 @@ int64_t inner_stride(const Space<operands>& s, int64_t of_nothing) {
   return s.ndim ? llabs(s.stride[0][s.ndim - 1]) : of_nothing;
 }
 
-// x's dimensions: those in which a result has size 1 and x has not are reduced.
-template <class X, class Y0, class Y1, class Op>
-void reduce(const Call& c, Op op, Y0* y0, Y1* y1, const Operand& first_result, const Operand& second_result) {
-  Terms<Op, X, Y0, Y1> f{{op, y0, y1, {}, 0}};
-  split_dims(c[0], first_result, second_result, f.kept, f.terms);
+// x's dimensions: those in which a result has size 1 and x has not are reduced. Its elements are a P.
+template <class P, class Op>
+void reduce(const Call& c, P x, Op op, const Operand& result, const Operand* beside = nullptr) {
+  Terms<Op, P> f{{op, AnyPointer(result), beside ? AnyPointer(*beside) : AnyPointer()}};
+  split_dims(c[0], result, beside ? *beside : result, f.kept, f.terms);
   f.terms_of_each = f.terms.size;
-  f.x = c[0].data<X>();
+  f.x = x;
   f.even = f.terms.ndim == 1;
   f.packed = has_packs(f);
   const bool columns = inner_stride(f.kept, INT64_MAX) < inner_stride(f.terms, 0);
@@ -90,78 +94,58 @@ void reduce(const Call& c, Op op, Y0* y0, Y1* y1, const Operand& first_result, c
   reduce_in_rows(f, f.kept.size, f.terms.size);
 }
 
-// One result, of the dtype Y.
-template <class X, class Y, class Op>
-void reduce_to(const Call& c, Op op) {
-  reduce<X>(c, op, c[1].data<Y>(), static_cast<Y*>(nullptr), c[1], c[1]);
+// In y's type; terms of another are converted.
+template <class Op, class T>
+void sum_in(const Call& c) {
+  if constexpr (is_float<T>)
+    if (c[0].dtype == c[1].dtype) return reduce(c, static_cast<const T*>(c[0].data<T>()), Fold<T, Op>(), c[1]);
+  reduce(c, AnyPointer(c[0]), Fold<T, Op>(), c[1]);
 }
-
-// The type in which integers and floats are reduced.
-template <class F>
-void visit_accumulator(DType t, F&& f) {
-  if (t == DType::f32) return f(float{});
-  if (t == DType::f64) return f(double{});
-  f(int64_t{});
-}
-
 template <class Op>
 void sum_of(const Call& c) {
-  visit_any(c[0].dtype, [&](auto x) {
-    visit_accumulator(c[1].dtype, [&](auto y) {
-      using Y = decltype(y);
-      reduce_to<decltype(x), Y>(c, Fold<Y, Op>());
-    });
+  if (c[1].dtype == DType::i64) return sum_in<Op, int64_t>(c);
+  visit_float(c[1].dtype, [&](auto zero) { sum_in<Op, decltype(zero)>(c); });
+}
+
+// make(T{}) is the reducer.
+template <class Make>
+void reduce_float(const Call& c, const Make& make, const Operand* beside = nullptr) {
+  visit_float(c[0].dtype, [&](auto zero) {
+    using T = decltype(zero);
+    reduce(c, static_cast<const T*>(c[0].data<T>()), make(zero), c[1], beside);
   });
 }
 template <class Op>
 void fold_float(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
-    using T = decltype(zero);
-    reduce_to<T, T>(c, Fold<T, Op>());
-  });
-}
-template <class Op>
-void extreme_value(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) {
-    using X = decltype(zero);
-    visit_accumulator(c[0].dtype, [&](auto wide) { reduce_to<X, X>(c, Fold<decltype(wide), Op>()); });
-  });
-}
-template <Count wanted, class Y>
-void count(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) { reduce_to<decltype(zero), Y>(c, CountNonzero<wanted>()); });
-}
-template <class Op, bool with_value>
-void extremum(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) {
-    using X = decltype(zero);
-    visit_accumulator(c[0].dtype, [&](auto wide) {
-      X* value = with_value ? c[1].data<X>() : nullptr;
-      reduce<X>(c, Extremum<decltype(wide), Op>(), value, c[1 + with_value].data<int64_t>(), c[1], c[1 + with_value]);
-    });
-  });
-}
-template <bool root>
-void moments(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
-    using T = decltype(zero);
-    reduce<T>(c, Moments<T, root>{c.scalars[0]}, c[1].data<T>(), c[2].data<T>(), c[1], c[2]);
-  });
+  reduce_float(c, [](auto zero) { return Fold<decltype(zero), Op>(); });
 }
 void norm(const Call& c) {
   const double p = c.real(0);
   if (p == 1) return fold_float<Norm1>(c);
   if (p == 2) return fold_float<Norm2>(c);
-  visit_float(c[0].dtype, [&](auto zero) {
-    using T = decltype(zero);
-    reduce_to<T, T>(c, NormP<T>{static_cast<T>(p)});
-  });
+  reduce_float(c, [p](auto zero) { return NormP<decltype(zero)>{static_cast<decltype(zero)>(p)}; });
 }
 void logsumexp(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
-    using T = decltype(zero);
-    reduce_to<T, T>(c, LogSumExp<T>());
+  reduce_float(c, [](auto zero) { return LogSumExp<decltype(zero)>(); });
+}
+template <bool root>
+void moments(const Call& c) {
+  reduce_float(c, [&](auto zero) { return Moments<decltype(zero)>{c.scalars[0], root}; }, &c[2]);
+}
+
+template <class Op>
+void extreme_value(const Call& c) {
+  visit_computed(c[0], [&](auto x, auto zero) { reduce(c, x, Fold<decltype(zero), Op>(), c[1]); });
+}
+template <class Op, bool with_value>
+void extremum(const Call& c) {
+  visit_computed(c[0], [&](auto x, auto zero) {
+    reduce(c, x, Extremum<decltype(zero), Op>(), c[1 + with_value], with_value ? &c[1] : nullptr);
   });
+}
+template <Count wanted>
+void count(const Call& c) {
+  visit_computed(c[0], [&](auto x, auto zero) { reduce(c, x, CountNonzero<decltype(zero)>{wanted}, c[1]); });
 }
 
 // --- pullbacks -------------------------------------------------------------------------------------------------------
@@ -289,9 +273,9 @@ constexpr EntryRow rows[] = {
     {"argmin", extremum<Min, false>},
     {"max_index", extremum<Max, true>},
     {"min_index", extremum<Min, true>},
-    {"count_nonzero", count<Count::number, int64_t>},
-    {"all", count<Count::all, bool>},
-    {"any", count<Count::any, bool>},
+    {"count_nonzero", count<Count::number>},
+    {"all", count<Count::all>},
+    {"any", count<Count::any>},
     {"mean_backward", backward<MeanBackward, 1>},
     {"norm_backward", backward<NormBackward, 3>},
     {"logsumexp_backward", backward<LogSumExpBackward, 3>},
