@@ -24,7 +24,7 @@ class Signature:
     """Calls with arguments of the same shapes: what was recorded of them, and the plans made of that."""
 
     def __init__(self, owner: Capture, structure: Any) -> None:
-        self.owner: Capture = weakref.proxy(owner)  # which holds this: a cycle would keep plans and their memory
+        self.owner: Any = weakref.proxy(owner)  # which holds this: a cycle would keep plans and their memory
         self.structure = structure
         self.fixed: tuple[Any, ...] | None = None  # arrays that arguments are copied to
         self.leaves: list[Tensor] = []  # whose gradients the step sets
