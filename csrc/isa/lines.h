@@ -7,6 +7,7 @@ namespace {
 
 inline constexpr int64_t kLineTask = 1 << 13;  // elements that one task takes of what needs exp
 inline constexpr int64_t kShortLine = 16;      // elements: lines so short are turned, and worked on side by side
+inline constexpr int64_t kSumBlock = 64;       // vectors that are added up before their sum is added to others
 
 struct Lines {
   Dims other;                   // the dimensions that number the lines
@@ -62,10 +63,12 @@ PB_INLINE void for_each_group(const Lines& s, int64_t group, int64_t elements, c
 // --- one algorithm for lines that are vectors, and for vectors of lines ---------------------------
 //
 // An algorithm visits its lines with `each(f)`, f(k, lanes) getting elements from k on; element k of operand i, of the
-// n-th line, lies at p[i] + at(i, k, n). What it has accumulated in a vector it completes with `sum` and `max`,
-// `masked` keeping out what lies past the end. `shared(w, k)` are elements k of a table that all lines share, `own(v)`
-// numbers that each line has for itself, and `where` chooses between lines. `fetch` has the same element of the next
-// line brought nearer: while one line is computed from the caches, the next one comes from memory.
+// n-th line, lies at p[i] + at(i, k, n). `each(f, g)` calls g() after each block of elements, so that sums are taken of
+// blocks first: the error of n terms added one after the other grows with n, of blocks with their length and their
+// number. What it has accumulated in a vector it completes with `sum` and `max`, `masked` keeping out what lies past
+// the end. `shared(w, k)` are elements k of a table that all lines share, `own(v)` numbers that each line has for
+// itself, and `where` chooses between lines. `fetch` has the same element of the next line brought nearer: while one
+// line is computed from the caches, the next one comes from memory.
 
 // One line, side by side in memory: lanes are its elements.
 template <class T>
@@ -78,6 +81,14 @@ struct RowLine {
   template <class F>
   PB_INLINE void each(F&& f) const {
     for_each_vec<T>(n, f);
+  }
+  template <class F, class G>
+  PB_INLINE void each(F&& f, G&& block_ends) const {
+    constexpr int64_t block = kSumBlock * Vec<T>::size;
+    for (int64_t begin = 0; begin < n; begin += block) {
+      for_each_vec<T>(smaller(block, n - begin), [&](int64_t i, auto lanes) { f(begin + i, lanes); });
+      block_ends();
+    }
   }
   template <class F>
   PB_INLINE void put(int, T* y, F&& f) const {
@@ -119,6 +130,13 @@ struct ColumnLine {
   template <class F>
   PB_INLINE void each(F&& f) const {
     for (int64_t k = 0; k < n; ++k) f(k, lanes);
+  }
+  template <class F, class G>
+  PB_INLINE void each(F&& f, G&& block_ends) const {
+    for (int64_t begin = 0; begin < n; begin += kSumBlock) {
+      for (int64_t k = begin; k < smaller(begin + kSumBlock, n); ++k) f(k, lanes);
+      block_ends();
+    }
   }
   template <class F>
   PB_INLINE void put(int operand, T* y, F&& f) const {

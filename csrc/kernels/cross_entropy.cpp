@@ -61,21 +61,23 @@ struct Terms {
 // s = Σ e^(x_k − m); the terms stay in `e`, if it is not null.
 template <class T, class Line>
 PB_INLINE Vec<T> sum_exp(const Line& line, const T* x, Vec<T> m, T* e, int e_operand) {
-  Vec<T> s;
+  Vec<T> s, of_block;
+  const auto block_ends = [&] { s += of_block, of_block = Vec<T>(); };
   const auto e_at = [&](int64_t k, auto lanes) {
     const T* x_k = x + line.at(0, k);
     line.fetch(0, x_k);
     return exp_below(Vec<T>::load(x_k, lanes) - m);
   };
   if (!e) {
-    line.each([&](int64_t k, auto lanes) { s += line.masked(e_at(k, lanes), lanes, 0); });
+    line.each([&](int64_t k, auto lanes) { of_block += line.masked(e_at(k, lanes), lanes, 0); }, block_ends);
     return line.sum(s);
   }
-  line.each([&](int64_t k, auto lanes) {
+  const auto store = [&](int64_t k, auto lanes) {
     const Vec<T> e_k = e_at(k, lanes);
     e_k.store(e + line.at(e_operand, k), lanes);
-    s += line.masked(e_k, lanes, 0);
-  });
+    of_block += line.masked(e_k, lanes, 0);
+  };
+  line.each(store, block_ends);
   return line.sum(s);
 }
 
@@ -139,10 +141,11 @@ struct AgainstClass : Terms<T> {
   // Σ_k w_k (x_k − m)
   template <class Line>
   PB_INLINE Vec<T> weighted_sum(const Line& line, const T* x, Vec<T> m) const {
-    Vec<T> total;
-    line.each([&](int64_t k, auto lanes) {
-      total = fma(this->weights(line, k, lanes), Vec<T>::load(x + line.at(0, k), lanes) - m, total);
-    });
+    Vec<T> total, of_block;
+    const auto add = [&](int64_t k, auto lanes) {
+      of_block = fma(this->weights(line, k, lanes), Vec<T>::load(x + line.at(0, k), lanes) - m, of_block);
+    };
+    line.each(add, [&] { total += of_block, of_block = Vec<T>(); });
     return line.sum(total);
   }
 
@@ -176,13 +179,14 @@ struct AgainstProbabilities : Terms<T> {
     const auto q_at = [&](int64_t k, auto lanes) {
       return this->weights(line, k, lanes) * fma(keep, Vec<T>::load(t + line.at(1, k), lanes), uniform);
     };
-    Vec<T> q, loss;  // Σ q_k, Σ q_k (ln s − (x_k − m))
-    line.each([&](int64_t k, auto lanes) {
+    Vec<T> q, loss, q_block, loss_block;  // Σ q_k, Σ q_k (ln s − (x_k − m)), of all and of a block
+    const auto add = [&](int64_t k, auto lanes) {
       const Vec<T> q_k = q_at(k, lanes);
-      q += q_k;
+      q_block += q_k;
       const Vec<T> term = q_k * (log_s - (Vec<T>::load(x + line.at(0, k), lanes) - m));
-      loss += line.masked(term, lanes, 0);
-    });
+      loss_block += line.masked(term, lanes, 0);
+    };
+    line.each(add, [&] { q += q_block, loss += loss_block, q_block = loss_block = Vec<T>(); });
     q = line.sum(q), loss = line.sum(loss);
     for (int64_t i = 0; this->wants_loss && i < n; ++i) this->put(first + i, loss[static_cast<int>(i)]);
     if (!dx) return;
@@ -240,7 +244,9 @@ void cross_entropy_of(const Call& c, bool probabilities, T smoothing, int64_t ig
   Scratch scratch;
   Against<T> a{{s}};
   a.weight = weights_of<T>(c, 2, scratch);
-  for (int64_t k = 0; k < s.length; ++k) a.weight_sum += a.weight_of(k);
+  double weight_sum = 0;
+  for (int64_t k = 0; k < s.length; ++k) weight_sum += static_cast<double>(a.weight_of(k));
+  a.weight_sum = static_cast<T>(weight_sum);
   a.smoothing = smoothing;
   a.ignore = ignore;
   a.error = c.error;

@@ -14,14 +14,15 @@ struct Softmax {
     const T* x = p[0];
     T* y = p[1];
     const Vec<T> m = line_max(line, x);
-    Vec<T> s;
-    line.each([&](int64_t k, auto lanes) {
+    Vec<T> s, of_block;
+    const auto add = [&](int64_t k, auto lanes) {
       const T* from = x + line.at(0, k);
       line.fetch(0, from);
       const Vec<T> e = exp_below(Vec<T>::load(from, lanes) - m);
       e.store(y + line.at(1, k), lanes);
-      s += line.masked(e, lanes, 0);
-    });
+      of_block += line.masked(e, lanes, 0);
+    };
+    line.each(add, [&] { s += of_block, of_block = Vec<T>(); });
     const Vec<T> scale = Vec<T>(1) / line.sum(s);
     line.each([&](int64_t k, auto lanes) {
       T* at = y + line.at(1, k);
@@ -37,12 +38,13 @@ struct LogSoftmax {
   PB_INLINE void operator()(const Line& line, T* const* p, int64_t, int64_t) const {
     const T* x = p[0];
     const Vec<T> m = line_max(line, x);
-    Vec<T> s;
-    line.each([&](int64_t k, auto lanes) {
+    Vec<T> s, of_block;
+    const auto add = [&](int64_t k, auto lanes) {
       const T* from = x + line.at(0, k);
       line.fetch(0, from);
-      s += line.masked(exp_below(Vec<T>::load(from, lanes) - m), lanes, 0);
-    });
+      of_block += line.masked(exp_below(Vec<T>::load(from, lanes) - m), lanes, 0);
+    };
+    line.each(add, [&] { s += of_block, of_block = Vec<T>(); });
     const Vec<T> log_s = log_above(line.sum(s));
     line.each([&](int64_t k, auto lanes) {
       (Vec<T>::load(x + line.at(0, k), lanes) - m - log_s).store(p[1] + line.at(1, k), lanes);
@@ -56,10 +58,11 @@ struct SoftmaxBackward {
   template <class Line>
   PB_INLINE void operator()(const Line& line, T* const* p, int64_t, int64_t) const {
     const T *dy = p[0], *y = p[1];
-    Vec<T> dot;
-    line.each([&](int64_t k, auto lanes) {
-      dot = fma(Vec<T>::load(dy + line.at(0, k), lanes), Vec<T>::load(y + line.at(1, k), lanes), dot);
-    });
+    Vec<T> dot, of_block;
+    const auto add = [&](int64_t k, auto lanes) {
+      of_block = fma(Vec<T>::load(dy + line.at(0, k), lanes), Vec<T>::load(y + line.at(1, k), lanes), of_block);
+    };
+    line.each(add, [&] { dot += of_block, of_block = Vec<T>(); });
     dot = line.sum(dot);
     line.each([&](int64_t k, auto lanes) {
       const T *dy_k = dy + line.at(0, k), *y_k = y + line.at(1, k);
@@ -75,8 +78,9 @@ struct LogSoftmaxBackward {
   template <class Line>
   PB_INLINE void operator()(const Line& line, T* const* p, int64_t, int64_t) const {
     const T *dy = p[0], *y = p[1];
-    Vec<T> sum;
-    line.each([&](int64_t k, auto lanes) { sum += Vec<T>::load(dy + line.at(0, k), lanes); });
+    Vec<T> sum, of_block;
+    const auto add = [&](int64_t k, auto lanes) { of_block += Vec<T>::load(dy + line.at(0, k), lanes); };
+    line.each(add, [&] { sum += of_block, of_block = Vec<T>(); });
     sum = line.sum(sum);
     line.each([&](int64_t k, auto lanes) {
       const T* dy_k = dy + line.at(0, k);
