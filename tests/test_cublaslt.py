@@ -6,11 +6,13 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import pullback as pb
 from gpu_modules import Array, emulated, on_each, on_emulation, reconnect
 from pullback import _cuda_state
 
@@ -80,10 +82,11 @@ def test_a_finder_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def stand_in() -> Iterator[None]:
-    emulated.connect(lambda: 0, lambda bytes: None)
+    reconnect()
     emulated.use_cublaslt(True)
     yield
     emulated.use_cublaslt(False)
+    emulated.drop_workspaces()
     reconnect()
 
 
@@ -164,3 +167,48 @@ def test_rows_that_share_b_are_one_product_and_its_bias_goes_along(stand_in: Non
     x, w, y, bias = (Array(np.ones(shape)) for shape in ((2, 3, 4), (4, 5), (2, 3, 5), (5,)))
     emulated.matmul(x, w, y, bias, 1.0, 0.0, 1)
     assert (y.host == 5).all() and emulated.cublaslt_products() == before + 1
+
+
+@on_emulation
+def test_a_workspace_stays_with_its_device_and_stream(stand_in: None) -> None:
+    """Nothing is allocated by a second product, as where a CUDA graph is captured; a stream of its own has another one."""
+    emulated.drop_workspaces()
+    stream, made = [3], []
+
+    def allocate(size: int) -> Any:
+        made.append(np.empty(size, np.uint8))
+        return SimpleNamespace(ptr=made[-1].ctypes.data)
+
+    def multiply(device: int = 0) -> None:
+        x, w, y = (Array(np.ones(shape), device=device) for shape in ((3, 4), (4, 5), (3, 5)))
+        emulated.matmul(x, w, y, None, 1.0, 0.0, 0)
+        assert (y.host == 4).all()
+
+    emulated.connect(lambda: stream[0], allocate)
+    for device, of_stream, count in ((0, 3, 1), (0, 3, 1), (0, 4, 2), (1, 3, 3), (0, 3, 3), (0, 4, 3)):
+        stream[0] = of_stream
+        multiply(device)
+        assert len(made) == count
+    assert {m.size for m in made} == {32 << 20}
+    assert [w.ptr for w in emulated.workspaces()] == [made[i].ctypes.data for i in (0, 1, 2)]
+    emulated.drop_workspaces()
+    assert emulated.workspaces() == []
+    multiply()
+    assert len(made) == 4
+
+
+@on_emulation
+def test_a_workspace_that_finds_no_memory(stand_in: None) -> None:
+    """The product fails as any allocation does; with memory it goes to the library again."""
+    from pullback._emulated import pool
+
+    emulated.drop_workspaces()
+    a = pb.ones(2, 2, device="cuda-emulated")
+    before = emulated.cublaslt_products()
+    pool.set_limit(pool.used_bytes() + (1 << 20))
+    try:
+        with pytest.raises(pb.cuda.OutOfMemoryError, match=r"32\.0 MiB were asked for"):
+            a @ a
+    finally:
+        pool.set_limit(0)
+    assert (a @ a).sum().item() == 8 and emulated.cublaslt_products() == before + 2

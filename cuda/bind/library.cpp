@@ -51,7 +51,7 @@ bool multiply_by_library(const LibraryProduct& p) {
   std::string why;
   try {
     if (!cublaslt::loaded()) find_and_load();
-    const auto outcome = cublaslt::multiply(p, device_of_call(), stream_of_call(), scratch_of_call);
+    const auto outcome = cublaslt::multiply(p, device_of_call(), stream_of_call(), workspace_of_call);
     products += outcome == cublaslt::Outcome::done;
     return outcome == cublaslt::Outcome::done;
   } catch (const bind::PythonError&) {

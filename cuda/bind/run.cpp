@@ -44,6 +44,15 @@ void* as_pointer(PyObject* number) {
   return p;
 }
 
+Ref allocated(size_t bytes) { return checked(PyObject_CallFunction(allocate, "n", static_cast<Py_ssize_t>(bytes))); }
+void* address_of(const Ref& memory) { return as_pointer(checked(PyObject_GetAttrString(memory.get(), "ptr")).get()); }
+
+// By device and stream; never destroyed, as Python ends before this process's statics do.
+std::map<std::pair<int, void*>, Ref>& workspaces() {
+  static auto& all = *new std::map<std::pair<int, void*>, Ref>;
+  return all;
+}
+
 // The call that a thread is in.
 struct Running {
   const Kernel& kernel;
@@ -126,8 +135,23 @@ void refuse_cell() {
 }
 
 void* scratch_of_call(size_t bytes) {
-  running->scratch.push_back(checked(PyObject_CallFunction(allocate, "n", static_cast<Py_ssize_t>(bytes))));
-  return as_pointer(checked(PyObject_GetAttrString(running->scratch.back().get(), "ptr")).get());
+  running->scratch.push_back(allocated(bytes));
+  return address_of(running->scratch.back());
+}
+
+void* workspace_of_call(size_t bytes) {
+  Ref& held = workspaces()[{running->device, running->stream}];
+  if (!held) held = allocated(bytes);
+  return address_of(held);
+}
+
+void drop_workspaces() { workspaces().clear(); }
+
+std::vector<PyObject*> held_workspaces() {
+  std::vector<PyObject*> all;
+  for (const auto& [of, memory] : workspaces())
+    if (memory) all.push_back(memory.get());
+  return all;
 }
 
 }  // namespace pullback::cuda

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace pullback::cuda {
 
@@ -20,6 +21,13 @@ void check_errors();
 void* stream_of_call();
 int device_of_call();
 void* scratch_of_call(size_t bytes);
+
+// Memory that stays with the call's device and stream from the first time on, always of one size: where a CUDA graph is
+// captured nothing is allocated then, and a graph that holds on to held_workspaces() finds it where it was.
+void* workspace_of_call(size_t bytes);
+void drop_workspaces();
+std::vector<PyObject*> held_workspaces();  // borrowed
+
 [[noreturn]] void refuse_cell();  // the host code of a kernel wanted to read a cell
 
 // Whether products of matrices go to cuBLASLt where they can; on the emulation, to a stand-in for it.

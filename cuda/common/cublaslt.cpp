@@ -130,7 +130,6 @@ struct Plan {
 
 // --- plans -----------------------------------------------------------------------------------------------------------
 
-constexpr size_t kWorkspace = 32 << 20;  // bytes that an algorithm may ask for
 constexpr size_t kMostPlans = 1024;
 
 // The power of two, 256 at most, that a pointer is a multiple of.
@@ -258,11 +257,11 @@ std::vector<std::pair<std::string, int64_t>> descriptors(const LibraryProduct& p
   return all;
 }
 
-Outcome multiply(const LibraryProduct& p, int device, void* stream, void* (*scratch)(size_t bytes)) {
+Outcome multiply(const LibraryProduct& p, int device, void* stream, void* (*workspace_of)(size_t bytes)) {
   Plan& plan = plan_of(p, device);
   if (!plan.supported) return Outcome::unsupported;
   if (p.bias) check(library->desc_set(plan.description.get(), kBiasPointer, &p.bias, sizeof(p.bias)), "the bias");
-  void* workspace = plan.workspace ? scratch(plan.workspace) : nullptr;
+  void* workspace = plan.workspace ? workspace_of(kWorkspace) : nullptr;
   const Object handle = handle_of(device);
   const Status status = p.dtype == DType::f32 ? run<float>(p, plan, handle, stream, workspace)
                                               : run<double>(p, plan, handle, stream, workspace);

@@ -42,9 +42,10 @@ int64_t version();  // 131000 for 13.10.0
 std::vector<std::pair<std::string, int64_t>> descriptors(const LibraryProduct& p);
 
 enum class Outcome { done, unsupported };
-// `scratch` hands out memory for this call in the order of the stream. Throws std::runtime_error where the library
-// fails.
-Outcome multiply(const LibraryProduct& p, int device, void* stream, void* (*scratch)(size_t bytes));
+// `workspace` hands out kWorkspace bytes that no other stream uses, where an algorithm wants any. Throws
+// std::runtime_error where the library fails.
+inline constexpr size_t kWorkspace = 32 << 20;
+Outcome multiply(const LibraryProduct& p, int device, void* stream, void* (*workspace)(size_t bytes));
 
 }  // namespace cublaslt
 }  // namespace pullback::cuda

@@ -257,8 +257,9 @@ def memory_reserved(device: Any = None) -> int:
 
 
 def empty_cache() -> None:
-    """Give what the pool keeps for reuse back to the driver."""
+    """Give what the pool keeps for reuse, and the workspaces of cuBLASLt, back to the driver."""
     if is_available():
+        _on(None).kernels.drop_workspaces()
         cupy().get_default_memory_pool().free_all_blocks()
 
 
