@@ -117,7 +117,8 @@ void define(nb::module_& m, const char* kernel_type) {
         nb::arg("transpose_b"), nb::arg("batch"), nb::arg("bias"), nb::arg("relu"), nb::arg("is_double"),
         "What cuBLASLt says of the descriptors that it makes for a product; needs no device.");
   m.def("cublaslt_products", library_products, "How many products have gone there.");
-  m.def("workspaces", workspaces_as_list, "cuBLASLt's memory, an object for each device and stream that it has run on.");
+  m.def("workspaces", workspaces_as_list,
+        "cuBLASLt's memory, an object for each device and stream that it has run on.");
   m.def("drop_workspaces", drop_workspaces, "Let go of it; the next product on a stream asks for it anew.");
   m.def("use_cublaslt", use_library, nb::arg("use"), "Whether products of matrices go to it where they can.");
 #if defined(PULLBACK_EMULATED_KERNELS)
