@@ -16,7 +16,7 @@ bool is_plain_array(PyObject* array) {
 }
 
 PyArrayObject* plain(PyObject* object) {
-  if (!is_tensor(object) || as_tensor(object)->device != library.device) return nullptr;
+  if (autocasting() || !is_tensor(object) || as_tensor(object)->device != library.device) return nullptr;
   PyObject* array = as_tensor(object)->array;
   return array && is_plain_array(array) ? as_array(array) : nullptr;
 }

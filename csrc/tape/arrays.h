@@ -11,6 +11,11 @@ inline Ref device_of(PyObject* array) {
   return PyArray_Check(array) ? Ref::to(library.device) : registered_device_of(array);
 }
 
+// Whether this thread computes some ops in other types than those of their operands: then short ways are closed.
+inline thread_local bool autocast_here = false;
+inline int autocasts = 0;  // threads that do; changes under the GIL
+inline bool autocasting() { return autocasts > 0 && autocast_here; }
+
 // The NumPy array of a tensor that holds float32 or float64; nullptr for all else.
 PyArrayObject* plain(PyObject* object);
 bool is_plain_array(PyObject* array);

@@ -52,6 +52,7 @@ PyMethodDef functions[] = {
     presence_method,
     restore_method,
     layout_method,
+    set_autocast_method,
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef module_definition = {PyModuleDef_HEAD_INIT,

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <vector>
 
 namespace pullback::tape {
 
@@ -25,13 +26,13 @@ struct Kind {
   vectorcallfunc call;
   const char* kernel = nullptr;  // otherwise the rule's name
 };
-constexpr Kind kinds[] = {{"unary", call_unary},
-                          {"binary", call_binary},
-                          {"matmul", call_matmul},
-                          {"linear", call_linear, "matmul"},
-                          {"total", call_total}};
+constexpr Kind kinds[] = {
+    {"unary", call_unary}, {"binary", call_binary}, {"matmul", call_matmul}, {"linear", call_linear, "matmul"},
+    {"total", call_total}, {"cast", call_cast},
+};
 
-// Op(function, kind, rule, saves, activation=0): `saves` names "inputs", "output", both or nothing.
+// Op(function, kind, rule, saves, activation=0): `saves` names "inputs", "output", both or nothing. Of kind "cast", the
+// rule is autocast's policy for the function.
 PyObject* new_op(PyTypeObject* type, PyObject* arguments, PyObject*) {
   PyObject *function, *rule;
   const char *kind, *saves;
@@ -117,7 +118,28 @@ PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(OpObject,
 PyGetSetDef properties[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
+// set_autocast(on): switches it for this thread; whether it was on.
+PyObject* set_autocast(PyObject*, PyObject* on) {
+  const int wanted = PyObject_IsTrue(on);
+  if (wanted < 0) return nullptr;
+  const bool before = std::exchange(autocast_here, wanted != 0);
+  autocasts += autocast_here - before;
+  return PyBool_FromLong(before);
+}
+
 }  // namespace
+
+PyObject* call_cast(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords) {
+  OpObject* op = as_op(self);
+  if (!autocasting()) return by_function(op, args, nargsf, keywords);
+  const Py_ssize_t count = PyVectorcall_NARGS(nargsf), named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  std::vector<PyObject*> all{op->function};
+  all.insert(all.end(), args, args + count + named);
+  return PyObject_Vectorcall(op->rule, all.data(), count + 1, keywords);
+}
+
+PyMethodDef set_autocast_method = {"set_autocast", set_autocast, METH_O,
+                                   "set_autocast(on): switches autocast for this thread; whether it was on."};
 
 int make_op_type(PyObject* module) {
   static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(new_op)},

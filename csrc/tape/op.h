@@ -1,5 +1,6 @@
 // Ops with a short way: for plain arguments (floating-point arrays of NumPy that fit together) the launch and the
-// record happen here; everything else goes to the op's own Python function.
+// record happen here; everything else goes to the op's own Python function. And ops that autocast knows: where it is
+// on, they go to its policy.
 #pragma once
 #include "tape/arrays.h"
 #include "tape/node.h"
@@ -43,12 +44,14 @@ PyObject* finish(OpObject* op, const Ref& out, Tensors inputs, Tensors read, Arg
 }
 inline Ref no_args() { return Ref(PyTuple_New(0)); }
 
+PyObject* call_cast(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);  // rule(f, …), or f(…)
+
 // The short ways, in elementwise.cpp and linear.cpp.
 PyObject* call_unary(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);   // y = f(x)
 PyObject* call_binary(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);  // y = f(a, b)
 PyObject* call_total(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);   // y = Σ x
 PyObject* call_matmul(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);  // y = a b
 PyObject* call_linear(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);  // y = f(x Wᵀ + b)
-extern PyMethodDef pull_linear_method;
+extern PyMethodDef pull_linear_method, set_autocast_method;
 
 }  // namespace pullback::tape

@@ -3,7 +3,17 @@
 from typing import TYPE_CHECKING
 
 from pullback import memory as memory
-from pullback._backend import device as device  # "as": what type checkers may take for public
+from pullback._autocast import (  # "as": what type checkers may take for public
+    autocast as autocast,
+    clear_autocast_cache as clear_autocast_cache,
+    get_autocast_dtype as get_autocast_dtype,
+    is_autocast_cache_enabled as is_autocast_cache_enabled,
+    is_autocast_enabled as is_autocast_enabled,
+    set_autocast_cache_enabled as set_autocast_cache_enabled,
+    set_autocast_dtype as set_autocast_dtype,
+    set_autocast_enabled as set_autocast_enabled,
+)
+from pullback._backend import device as device
 from pullback._dtype import (
     bfloat16 as bfloat16,
     bool_ as bool,
@@ -43,7 +53,7 @@ short = int16
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pullback import autograd, cuda, datasets, func, io, linalg, models, nn, optim, utils
+    from pullback import amp, autograd, cuda, datasets, func, io, linalg, models, nn, optim, utils
     from pullback._capture import capture as capture, compile as compile
     from pullback._session import CaptureError as CaptureError
     from pullback.autograd.gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
@@ -65,7 +75,7 @@ else:
         """Packages above the ops are imported when they are first used, which keeps `import pullback` short."""
         import importlib
 
-        if name in ("autograd", "cuda", "datasets", "func", "io", "linalg", "models", "nn", "optim", "utils"):
+        if name in ("amp", "autograd", "cuda", "datasets", "func", "io", "linalg", "models", "nn", "optim", "utils"):
             return importlib.import_module(f"pullback.{name}")
         home = _HOMES.get(name)
         if home is not None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from pullback import _core, _dtype
+from pullback._autocast import autocast_key
 from pullback._recorded import EXACT, PASSES, Cells, Plan, at
 from pullback._session import CaptureError, here, marks
 from pullback._signature import EXCHANGES, Signature, array_of, overwrite
@@ -45,7 +46,7 @@ class Capture:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if marks.sessions and here.session is not None:  # inside of another step, which records what this one does
             return self._fn(*args, **kwargs)
-        mode = (grad_enabled(), marks.generation, marks.modes, _dtype.get_default_dtype())
+        mode = (grad_enabled(), marks.generation, marks.modes, _dtype.get_default_dtype(), autocast_key())
         quick: Any = None if kwargs else _core.layout(args)
         tensors: Any = args
         structure = None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback import _core
+from pullback._autocast import clear_autocast_cache
 from pullback._backend import cpu
 from pullback._session import CaptureError, here, marks
 from pullback._tensor import Tensor
@@ -71,10 +72,12 @@ class Session:
         _core.watch(self.leaves, self.versions)
         self.recording.start(named, _PACKAGE)
         named.clear()  # gradients that the step forgets are to be free for what it makes
+        clear_autocast_cache()  # a replay casts anew, and what the step makes is free when it ends
         try:
             return function(*args, **kwargs)
         finally:
             self.recording.stop()
+            clear_autocast_cache()
             _core.watch(None, None)
             marks.sessions -= 1
             here.session = None

@@ -23,9 +23,11 @@ from functools import wraps
 from typing import Any
 
 from pullback import _tape
+from pullback._dtype import dtype as DType
 from pullback._tape import Node, Rule
 from pullback._tensor import Tensor
 from pullback.ops import strided
+from pullback.ops.view import to_dtype
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
@@ -79,7 +81,7 @@ class _Call:
         self.arguments = len(args)
         self.results = len(results)
         self.inputs = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
-        self.shapes = [args[i].shape for i in self.inputs]
+        self.forms = [(args[i].shape, args[i].dtype) for i in self.inputs]
         self.outputs = [i for i, r in enumerate(results) if isinstance(r, Tensor)]
         # Of each saved tensor: None, or which output it is, or −1 for any other.
         number = {id(results[i]): j for j, i in enumerate(self.outputs)}
@@ -103,12 +105,12 @@ class _Call:
         name = self.function.__name__
         if len(found) < self.arguments or any(g is not None for g in found[self.arguments :]):
             raise RuntimeError(f"{name}: backward expects {self.arguments} gradients to return, got {len(found)}")
-        return [self.fitting(found[i], shape, i) for i, shape in zip(self.inputs, self.shapes)]
+        return [self.fitting(found[i], *form, i) for i, form in zip(self.inputs, self.forms)]
 
-    def fitting(self, g: Any, shape: tuple[int, ...], i: int) -> Tensor | None:
-        """A gradient in its input's shape: broadcast dimensions are summed."""
+    def fitting(self, g: Any, shape: tuple[int, ...], dtype: DType, i: int) -> Tensor | None:
+        """A gradient in its input's shape and dtype: broadcast dimensions are summed."""
         if g is None or (isinstance(g, Tensor) and g.shape == shape):
-            return g
+            return g if g is None or g.dtype is dtype else to_dtype(g, dtype)
         name = self.function.__name__
         if not isinstance(g, Tensor):
             raise TypeError(f"{name}: backward expects tensors or None to return, got {type(g).__name__}")
@@ -119,7 +121,7 @@ class _Call:
             )
         from pullback.ops._broadcast import sum_to
 
-        return sum_to(g, shape)
+        return self.fitting(sum_to(g, shape), shape, dtype, i)
 
     def restore(self, node: Node) -> tuple[Tensor | None, ...]:
         """The saved tensors, as part of the graph again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from pullback._autocast import cast
 from pullback._tensor import Tensor
 from pullback.ops import (
     binary_cross_entropy,
@@ -257,6 +258,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
 # --- linear maps and distances ----------------------------------------------------------------------------------------
 
 
+@cast
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y_k = x₁ᵀ A_k x₂ + b_k with x₁ [*, I], x₂ [*, J], A [K, I, J], b [K], y [*, K]. RuntimeError for other shapes."""
     expected = [input1.shape[-1], input2.shape[-1]]
@@ -274,6 +276,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps
     return input / norm(input, p, dim, keepdim=True).clamp(min=eps)
 
 
+@cast
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Σ x₁x₂ / (max(‖x₁‖, eps) max(‖x₂‖, eps)) along `dim`."""
     a = x1 / norm(x1, 2, dim, keepdim=True).clamp(min=eps)

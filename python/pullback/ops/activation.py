@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor, method
@@ -201,6 +202,7 @@ _SOFTPLUS = _rule("softplus", lambda dy, x, beta, threshold: where(x * beta > th
 _LOGSIGMOID = _rule("logsigmoid", lambda dy, x: dy * (-x).sigmoid())
 
 
+@cast
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """y = ln(1 + e^(βx)) / β, but x where βx > threshold; x̄ = ȳ σ(βx), but ȳ there."""
     return _apply(_SOFTPLUS, "softplus", input, (float(beta), float(threshold)))
@@ -351,6 +353,7 @@ _PRELU = Rule("prelu", _prelu_pullback, _prelu_pullback_ops)
 
 
 @method
+@cast
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """y = x for x > 0, else w_c x, c the index in dimension 1; x̄ = ȳ for x > 0, else w_c ȳ; w̄_c = Σ ȳ x over x ≤ 0.
 

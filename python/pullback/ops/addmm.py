@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
+from pullback._autocast import cast, uncast
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
@@ -65,6 +66,7 @@ def _add_product(op: str, input: Tensor, a: Tensor, b: Tensor, alpha: Any, beta:
 
 
 @method
+@cast
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """y = β input + α mat1 mat2, input broadcast to [M, N]; with β = 0 it is not read.
 
@@ -77,6 +79,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
 
 
 @method
+@cast
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """y = β input + α mat vec, input broadcast to [M]."""
     check_types("addmv", input=input, mat=mat, vec=vec)
@@ -86,6 +89,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
 
 
 @method
+@cast
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """y = β input + α vec1 vec2ᵀ, input broadcast to [M, N]."""
     check_types("addr", input=input, vec1=vec1, vec2=vec2)
@@ -94,6 +98,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
 
 
 @method
+@cast
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """y = β input + α batch1 batch2, B products; input broadcast to [B, M, N]."""
     check_types("baddbmm", input=input, batch1=batch1, batch2=batch2)
@@ -104,6 +109,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
 
 
 @method
+@cast
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """y = β input + α Σ_b batch1_b batch2_b, input broadcast to [M, N]."""
     check_types("addbmm", input=input, batch1=batch1, batch2=batch2)
@@ -121,7 +127,7 @@ def _in_place(function: Any) -> None:
 
     in_place.__name__ = in_place.__qualname__ = f"{function.__name__}_"
     in_place.__doc__ = f"`{function.__name__}` in place."
-    method(in_place)
+    method(uncast(in_place))
 
 
 for _function in (addmm, addmv, addr, baddbmm, addbmm):

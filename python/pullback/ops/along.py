@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._dtype import int64
 from pullback._tape import OUTPUT, Node, Rule, record
@@ -176,6 +177,7 @@ def scatter_(
 
 
 @method
+@cast
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy of x with y[…, index[…, j, …], …] += src[…, j, …] along `dim`. x̄ = ȳ, src̅ = ȳ where it was added."""
     return _scatter("scatter_add", input, dim, index, src, ADD, False)

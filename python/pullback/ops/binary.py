@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback import _tape
+from pullback._autocast import cast, is_listed, uncast
 from pullback._backend import cpu, device_of
 from pullback._core import Op
 from pullback._tape import Node, Rule, quick, record
@@ -216,6 +217,7 @@ def fmod(input: Operand, other: Operand) -> Tensor:
     return _apply(_FMOD, a, b, (a, b))
 
 
+@cast
 def pow(input: Operand, exponent: Operand) -> Tensor:
     """y = a^b; ā = ȳ b a^(b−1), b̄ = ȳ a^b ln a. ValueError for integers to a negative integer power."""
     if isinstance(input, Tensor) and input.dtype.is_floating_point and type(exponent) in (int, float):
@@ -241,6 +243,7 @@ def minimum(input: Operand, other: Operand) -> Tensor:
     return _apply(_MINIMUM, a, b, (a, b))
 
 
+@cast
 def atan2(input: Operand, other: Operand) -> Tensor:
     """y = the angle of the point (b, a); ā = ȳ b/(a² + b²), b̄ = −ȳ a/(a² + b²)."""
     a, b = promote("atan2", input, other, floating=True)
@@ -281,6 +284,11 @@ def _operator(function: Callable[..., Tensor], swap: bool = False) -> Callable[.
     return functools.update_wrapper(function.before(forward), forward) if isinstance(function, Op) else forward
 
 
+def _reversed(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
+    operator = _operator(function, swap=True)
+    return cast(name)(operator) if is_listed(name) else operator
+
+
 def _launch_in_place(name: str, a: Tensor, b: Tensor) -> Tensor:
     """a = f(a, b) by the kernel itself, nothing being recorded."""
     x, y = a._array, b._array
@@ -309,7 +317,7 @@ def _in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tenso
 
     in_place.__name__ = in_place.__qualname__ = f"{name}_"
     in_place.__doc__ = f"`{name}` in place."
-    return in_place
+    return uncast(in_place) if is_listed(name) else in_place
 
 
 for _function, _operators, _names in (
@@ -332,7 +340,7 @@ for _function, _operators, _names in (
         method(name=f"{_name}_")(_mutate)
     for _name in _operators:
         method(name=f"__{_name}__")(_operator(_function))
-        method(name=f"__r{_name}__")(_operator(_function, swap=True))
+        method(name=f"__r{_name}__")(_reversed(_function, f"__r{_name}__"))
         method(name=f"__i{_name}__")(_mutate)
 
 subtract, multiply, divide, true_divide, arctan2 = sub, mul, div, div, atan2

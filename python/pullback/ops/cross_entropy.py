@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, grad_enabled, record
 from pullback._tensor import Tensor
@@ -142,6 +143,7 @@ def _check(op: str, input: Any, target: Any, weight: Any) -> int:
     return axis
 
 
+@cast
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -209,6 +211,7 @@ def _nll_ops(node: Node, dy: Tensor) -> tuple[Tensor]:
 _NLL = Rule("nll_loss", _nll_pullback, _nll_ops)
 
 
+@cast
 def nll_loss(
     input: Tensor,
     target: Tensor,

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import Rule, record
 from pullback._tensor import Tensor, method
@@ -17,7 +18,7 @@ from pullback.ops._arrays import copy_array, zeros_array
 from pullback.ops._broadcast import check_tensor, normalize_dims
 from pullback.ops.binary import mul
 from pullback.ops.einsum_plan import DOTS, LETTERS, Form, plan
-from pullback.ops.matmul import check_dims, check_types, list_shapes, matmul, mm, multiply
+from pullback.ops.matmul import check_dims, check_types, dot, list_shapes, matmul, mm, multiply
 from pullback.ops.reduce import sum
 from pullback.ops.view import permuted, reshape
 
@@ -49,9 +50,10 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
             f"inner: other expects {input.shape[-1]} elements in its last dimension, got {other.shape[-1]} "
             + list_shapes(input=input, other=other)
         )
-    return tensordot(input, other, ([-1], [-1]))
+    return dot(input, other) if input.ndim == 1 == other.ndim else tensordot(input, other, ([-1], [-1]))
 
 
+@cast
 def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> Tensor:
     """The sum over dimensions of a and b that are paired: the last n of a with the first n of b, or two lists of them.
 
@@ -76,6 +78,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
     return y.reshape([*[a.shape[d] for d in free_a], *[b.shape[d] for d in free_b]])
 
 
+@cast
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """The product of several matrices, in the order that needs the fewest multiplications."""
     if not matrices:
@@ -166,6 +169,7 @@ def _formed(x: Tensor, form: Form) -> Tensor:
     return x if form.shape is None else reshape(x, form.shape)
 
 
+@cast
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """The sum of products that the equation describes: `einsum("bij,bjk->bik", a, b)` is a batch of matrix products.
 

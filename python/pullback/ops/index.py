@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._dtype import int64
 from pullback._tape import Node, Rule, record
@@ -193,6 +194,7 @@ def _as_value(op: str, x: Tensor, value: Any, name: str) -> Tensor:
 
 
 @method
+@cast
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """A copy with y[i₁, i₂, …] = values, or += values with `accumulate`; indices[k] points into dimension k.
 
@@ -260,6 +262,7 @@ def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 
 @method
+@cast
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with y[…, index[k], …] = source[…, k, …] along `dim`. IndexError out of range."""
     return _index_write("index_copy", input, dim, index, source, ASSIGN, False)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pullback import _dtype
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, record, record_many
 from pullback._tensor import Tensor, method
@@ -117,6 +118,7 @@ def _joined(
     return record(_CAT, out, tensors, (), args)
 
 
+@cast
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one behind the other along `dim`; shapes agree in the other dimensions. x̄_k is ȳ's part.
 
@@ -142,6 +144,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 concat = concatenate = cat
 
 
+@cast
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new dimension `dim`. x̄_k is ȳ's k-th part. RuntimeError for different shapes."""
     given = _tensors("stack", tensors)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback import _core
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor
@@ -64,6 +65,7 @@ def _map(
     return record(rule, out, (input, weight) if bias is None else (input, weight, bias), saved)
 
 
+@cast
 @quick("linear", _LINEAR, "inputs")
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b, x [..., in_features], W [out_features, in_features], b [out_features], in one launch.
@@ -125,7 +127,7 @@ def _activated(
 
     op.__name__ = op.__qualname__ = f"linear_{name}"
     op.__doc__ = f"y = {name}(x Wᵀ + b), to the bit `{name}(linear(x, W, b))`, in one launch. PyTorch has no such name."
-    return quick("linear", rule, "inputs output", number)(op)
+    return cast(quick("linear", rule, "inputs output", number)(op))
 
 
 linear_relu = _activated("relu", 1, relu, lambda dy, y: dy.masked_fill(y <= 0, 0))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback import _tape
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor
@@ -146,6 +147,7 @@ def _of_difference(rule: Rule, input: Tensor, target: Tensor, reduction: str, *s
     return record(rule, loss, (x, y), (x, y), (shape, scale, *scalars))
 
 
+@cast
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -163,6 +165,7 @@ def mse_loss(
     return _weighted("mse_loss", _of_difference(_MSE, input, target, "none"), weight, reduction, normalize=True)
 
 
+@cast
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -182,6 +185,7 @@ def l1_loss(
     return _weighted("l1_loss", _of_difference(_L1, input, target, "none"), weight, reduction, normalize=True)
 
 
+@cast
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -201,6 +205,7 @@ def smooth_l1_loss(
     return _of_difference(_SMOOTH_L1, input, target, reduction, float(beta))
 
 
+@cast
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -241,6 +246,7 @@ def _bce_pullback(node: Node, dy: Any) -> list[Any]:
 _BCE = Rule("binary_cross_entropy", _bce_pullback, _bce_ops)
 
 
+@cast
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -263,6 +269,7 @@ def binary_cross_entropy(
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
+@cast
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -295,6 +302,7 @@ def _x_log_x(x: Tensor) -> Tensor:
     return x * x.masked_fill(x == 0, 1).log()
 
 
+@cast
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -321,6 +329,7 @@ def kl_div(
     return reduced(loss, reduction)
 
 
+@cast
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

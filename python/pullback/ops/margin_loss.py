@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from pullback._autocast import cast
 from pullback._tensor import Tensor
 from pullback.ops.activation import logsigmoid
 from pullback.ops.loss import check_tensors, choose_reduction, reduced
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 
+@cast
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -37,6 +39,7 @@ def hinge_embedding_loss(
     return reduced(near + far, reduction)
 
 
+@cast
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -56,6 +59,7 @@ def margin_ranking_loss(
     return reduced((margin - target * (input1 - input2)).clamp(min=0), reduction)
 
 
+@cast
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -82,6 +86,7 @@ def cosine_embedding_loss(
     return reduced(near + far, reduction)
 
 
+@cast
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -103,6 +108,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return (x1 - x2 + eps).norm(p, dim=-1, keepdim=keepdim)
 
 
+@cast
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

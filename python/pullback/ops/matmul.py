@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback import _dtype
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, quick, record
 from pullback._tensor import Tensor, method
@@ -184,6 +185,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 
 
 @method
+@cast
 @quick("matmul", _MATMUL, "inputs")
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """y_mn = Σ_k a_mk b_kn, for each of the leading dimensions, which broadcast.
@@ -231,6 +233,7 @@ method(name="__rmatmul__")(_reversed_operator)
 
 
 @method
+@cast
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """y [M, N] = a [M, K] b [K, N]."""
     check_types("mm", input=input, mat2=mat2)
@@ -240,6 +243,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @method
+@cast
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """y [B, M, N] = a [B, M, K] b [B, K, N], B products."""
     check_types("bmm", input=input, mat2=mat2)
@@ -258,6 +262,7 @@ def check_batch(op: str, first: Tensor, **second: Tensor) -> None:
 
 
 @method
+@cast
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """y [M] = a [M, K] x [K]."""
     check_types("mv", input=input, vec=vec)
@@ -267,6 +272,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 
 
 @method
+@cast
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """y = Σ_k a_k b_k of two vectors."""
     check_types("dot", input=input, tensor=tensor)
@@ -276,6 +282,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 
 @method
+@cast
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """`dot`: for real vectors they are the same."""
     return dot(input, other)

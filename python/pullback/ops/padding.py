@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor
@@ -144,6 +145,9 @@ def _pad_edges(x: Tensor, mode: str, pads: Pads) -> Tensor:
     return record(_EDGED, _padded(x._array, pads, mode), (x,), (), (mode, pads, x._array.shape))
 
 
+_pad_edges_cast = cast("pad_edges")(_pad_edges)
+
+
 def _crop(x: Tensor, pads: Pads) -> tuple[Tensor, Pads]:
     """Negative padding taken off first."""
     if min([min(p) for p in pads], default=0) >= 0:
@@ -173,4 +177,5 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             raise RuntimeError(
                 f"pad: mode {mode!r} allows at most {max(most, 0)} for a dimension of {n}, got {list(p)}"
             )
-    return _pad_edges(x, mode, pads)
+    listed = mode == "replicate" or (mode == "reflect" and len(pad) < 6)  # in PyTorch's lists of autocast
+    return (_pad_edges_cast if listed else _pad_edges)(x, mode, pads)

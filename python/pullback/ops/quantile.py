@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
+from pullback._autocast import cast
 from pullback._tensor import Tensor, method
 from pullback.ops import unary, view
 from pullback.ops._broadcast import Number, check_tensor, normalize_dim, scalar_tensor
@@ -85,6 +86,7 @@ def _quantile(
 
 
 @method
+@cast
 def quantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
@@ -98,6 +100,7 @@ def quantile(
 
 
 @method
+@cast
 def nanquantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:

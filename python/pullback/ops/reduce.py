@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pullback import _dtype
+from pullback._autocast import cast, uncast
 from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor, method
@@ -142,6 +143,7 @@ def _accumulated(rule: Rule, x: Tensor, dim: Dim, keepdim: bool, dtype: Any, sav
 
 
 @method
+@cast
 @quick("total", _SUM)
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """y = Σ_r x_r, 0 of nothing; x̄_r = ȳ. Integers and bool are summed in int64, unless `dtype` is given.
@@ -153,6 +155,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
 
 
 @method
+@cast
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """y = Π_r x_r, 1 of nothing; x̄_r = ȳ Π_{s≠r} x_s, also where some x are 0. Integers and bool in int64.
 
@@ -173,6 +176,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
 
 
 @method
+@uncast
 def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """`sum` with NaN counted as 0."""
     x = _cast("nansum", input, dtype)
@@ -180,6 +184,7 @@ def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
 
 
 @method
+@uncast
 def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of what is not NaN. RuntimeError for integers."""
     x = check_float("nanmean", _cast("nanmean", input, dtype))
@@ -230,6 +235,7 @@ _NORM = Rule("norm", _norm_pullback, _norm_pullback_ops)
 
 
 @method
+@cast
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """y = ln Σ_r e^(x_r), −∞ of nothing, finite wherever y is; x̄_r = ȳ e^(x_r − y). Integers become floating point."""
     x = to_float(check_tensor("logsumexp", input))
@@ -239,6 +245,7 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
 
 
 @method
+@cast
 def norm(
     input: Tensor, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:

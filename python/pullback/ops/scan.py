@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, record
 from pullback._tensor import Tensor, method
@@ -63,6 +64,7 @@ def _cumsum(x: Tensor, axis: int, reverse: bool) -> Tensor:
 
 
 @method
+@cast
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y_k = Σ_{j≤k} x_j along `dim`; x̄_k = Σ_{j≥k} ȳ_j. Integers and bool are summed in int64, unless `dtype` is given.
 
@@ -88,6 +90,7 @@ _CUMPROD = Rule("cumprod", _cumprod_pullback, _cumprod_pullback_ops)
 
 
 @method
+@cast
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y_k = Π_{j≤k} x_j along `dim`; x̄_k = y_{k−1} s_k with s_k = ȳ_k + x_{k+1} s_{k+1}, also where some x are 0.
 

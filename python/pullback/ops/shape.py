@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback import _dtype
+from pullback._autocast import cast
 from pullback._backend import as_device, device, device_of
 from pullback._tape import Rule, record
 from pullback._tensor import Tensor, method
@@ -194,6 +195,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 @method
+@cast
 def trace(input: Tensor) -> Tensor:
     """Σ_i x_ii of a matrix; x̄ = ȳ on the diagonal. RuntimeError for other shapes."""
     if check_tensor("trace", input).ndim != 2:

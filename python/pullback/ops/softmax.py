@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback import _dtype
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, record
 from pullback._tensor import Tensor, method
@@ -64,6 +65,7 @@ def _along(rule: Rule, input: Tensor, dim: int, dtype: Any) -> Tensor:
 
 
 @method
+@cast
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """y_k = e^(x_k) / Σ_j e^(x_j) along `dim`; x̄_k = y_k (ȳ_k − Σ_j ȳ_j y_j). Large values do not overflow.
 
@@ -73,6 +75,7 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 
 @method
+@cast
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """y_k = x_k − ln Σ_j e^(x_j) along `dim`; x̄_k = ȳ_k − e^(y_k) Σ_j ȳ_j. Errors as of `softmax`."""
     return _along(_LOG_SOFTMAX, input, dim, dtype)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback import _tape
+from pullback._autocast import cast, is_listed, uncast
 from pullback._backend import device_of
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor, method
@@ -127,6 +128,7 @@ def publish(op: Function, name: str, formula: str, decorate: Callable[[Function]
     if decorate is not None:
         op.__module__ = __name__
         op = decorate(op)
+    made = cast(op) if is_listed(name) else op
 
     def in_place(self: Tensor) -> Tensor:
         if _tape.grad_enabled() and self.requires_grad:
@@ -140,9 +142,9 @@ def publish(op: Function, name: str, formula: str, decorate: Callable[[Function]
 
     in_place.__name__ = in_place.__qualname__ = f"{name}_"
     in_place.__doc__ = f"{formula}, in place."
-    method(op)
+    method(made)
     method(in_place)
-    return op
+    return made
 
 
 exp = differentiable("exp", "y = eˣ", y=lambda y: y)
@@ -216,6 +218,7 @@ def abs(input: Tensor) -> Tensor:
 
 
 @method
+@cast
 def square(input: Tensor) -> Tensor:
     """y = x², x̄ = 2 ȳ x. RuntimeError for bool."""
     return record(_SQUARE, _on_numbers("square", input), (input,), (input,))
@@ -237,7 +240,7 @@ for _name, _function in publish_in_place:
         return self._assign(_function(self.clone() if self.requires_grad else self))
 
     _in_place.__doc__ = f"{_function.__doc__} In place."
-    method(name=_name)(_in_place)
+    method(name=_name)(uncast(_in_place))
 
 _round = constant("round", "y = x to the nearest integer, halves to even")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, overload
 
 from pullback import _dtype
+from pullback._autocast import cast
 from pullback._backend import device_of
 from pullback._tape import Node, Rule, record
 from pullback._tensor import Tensor, method
@@ -387,6 +388,7 @@ def _check_ternary(op: str, input: Any, tensor1: Any, tensor2: Any, value: Any) 
 
 
 @method
+@cast
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """y = x + value a b; x̄ = Σ ȳ, ā = Σ value ȳ b, b̄ = Σ value ȳ a. The three broadcast; RuntimeError for bool."""
     _check_ternary("addcmul", input, tensor1, tensor2, value)
@@ -401,6 +403,7 @@ def addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 
 
 @method
+@cast
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """y = x + value a / b; x̄ = Σ ȳ, ā = Σ value ȳ / b, b̄ = −Σ value ȳ a / b². The three broadcast.
 
