@@ -165,7 +165,9 @@ def test_what_somebody_reads_between_is_not_added_early() -> None:
         assert np.array_equal(p.numpy(), q.numpy())
 
 
-def test_memory_of_a_step_is_no_more_than_an_ordinary_one_s() -> None:
+@pytest.mark.parametrize("rows", [8, 512])
+def test_memory_of_a_step_is_no_more_than_an_ordinary_one_s(rows: int) -> None:
+    """Large gradients stay where they are, and lend their memory until they are written; small ones move."""
     model = nn.Sequential(*[m for _ in range(6) for m in (nn.Linear(256, 256), nn.GELU())])
     optimizer = optim.SGD(model.parameters(), lr=0.1)
 
@@ -176,7 +178,7 @@ def test_memory_of_a_step_is_no_more_than_an_ordinary_one_s() -> None:
         optimizer.step()
         return loss
 
-    x = pb.randn(512, 256)
+    x = pb.randn(rows, 256)
     f(x)
 
     optimizer.zero_grad()
@@ -185,9 +187,15 @@ def test_memory_of_a_step_is_no_more_than_an_ordinary_one_s() -> None:
     f(x)
     eager = pb.memory.stats()["peak"] - begin
     step = pb.capture(f)
-    for _ in range(4):
+    for _ in range(3):
         step(x)
-    assert sum(step.stats()["plans"][0]["memory"].values()) <= eager
+    places = [p.grad.data_ptr() for p in model.parameters()]
+    gradients = sum(4 * p.numel() for p in model.parameters())
+    step(x)
+    memory = step.stats()["plans"][0]["memory"]
+    assert sum(memory.values()) <= eager
+    assert memory["kept"] == (gradients if rows == 8 else 0)
+    assert places == [p.grad.data_ptr() for p in model.parameters()]
 
 
 def test_recordings_and_captures_hold_no_memory_that_nobody_needs() -> None:

@@ -31,7 +31,7 @@ char* fill(PlanState& plan, const Buffer& buffer) {
   return address;
 }
 
-// Gradients that nobody else holds move into the plan's own memory, where others may lie before they are written.
+// Gradients that nobody else holds lend their memory until they are written.
 void take_gradients(PlanState& plan, const RecordingState& from, PyObject* arrays) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arrays); ++i) {
     PyObject* array = PyTuple_GET_ITEM(arrays, i);
@@ -41,8 +41,28 @@ void take_gradients(PlanState& plan, const RecordingState& from, PyObject* array
     PyObject* block = whole_block(array);
     if (!block || Py_REFCNT(block) != 1) continue;
     plan.gradients.back() = b;
-    plan.trace.buffers[b].placed = true;
+    plan.trace.buffers[b].lends = true;
   }
+}
+
+// Where most of what the step makes finds room in its gradients, these stay where they are, and nothing is copied into
+// new memory. Where little does, they move into the arena, and so fill what others leave of it.
+void place_or_move(PlanState& plan) {
+  constexpr int64_t kSmallPart = 8;
+  std::vector<Buffer>& buffers = plan.trace.buffers;
+  int64_t lent = 0;
+  for (Buffer& buffer : buffers) {
+    buffer.placed = keeps_results && buffer.kind == Buffer::Kind::result;
+    if (buffer.lends) lent += buffer.bytes;
+  }
+  plan.arena_bytes = place(plan.trace);
+  if (plan.arena_bytes <= lent / kSmallPart) {
+    std::fill(plan.gradients.begin(), plan.gradients.end(), -1);
+    return;
+  }
+  for (Buffer& buffer : buffers)
+    if (buffer.lends) buffer.lends = false, buffer.placed = true;
+  plan.arena_bytes = place(plan.trace);
 }
 
 // What the plan has to keep alive: given memory, and what the step kept, but for gradients that move.
@@ -57,11 +77,8 @@ bool take_held(PlanState& plan, RecordingState& from) {
   return true;
 }
 
-bool place_all(PlanState& plan, const std::vector<Buffer>& from) {
-  plan.uses = uses(plan.trace);
-  for (Buffer& buffer : plan.trace.buffers)
-    buffer.placed = buffer.placed || (keeps_results && buffer.kind == Buffer::Kind::result);
-  plan.arena_bytes = place(plan.trace);
+// Gives everything its address; `from` are the buffers as they were recorded.
+bool settle(PlanState& plan, const std::vector<Buffer>& from) {
   plan.arena = new_block(plan.arena_bytes, plan.device);
   if (!plan.arena || PyList_Append(plan.held, plan.arena) < 0) return false;
   char* base = static_cast<char*>(reinterpret_cast<Block*>(plan.arena)->data);
@@ -72,7 +89,8 @@ bool place_all(PlanState& plan, const std::vector<Buffer>& from) {
       buffer.address = fill(plan, buffer);
       if (!buffer.address) return false;
     } else if (is_used && (buffer.placed || buffer.kind == Buffer::Kind::made)) {
-      buffer.address = base + reinterpret_cast<intptr_t>(buffer.address);
+      buffer.address =
+          (buffer.inside < 0 ? base : from[buffer.inside].address) + reinterpret_cast<intptr_t>(buffer.address);
       if (buffer.kind == Buffer::Kind::kept) copy_bytes(buffer.address, from[b].address, buffer.bytes);
     } else {
       continue;
@@ -87,7 +105,10 @@ bool place_all(PlanState& plan, const std::vector<Buffer>& from) {
 bool lay_out(PlanState& plan, RecordingState& from, PyObject* passes, PyObject* gradients) {
   const std::vector<Buffer> before = from.trace.buffers;
   take_gradients(plan, from, gradients);
-  return take_held(plan, from) && rewrite(plan.trace, passes) && place_all(plan, before);
+  if (!rewrite(plan.trace, passes)) return false;
+  plan.uses = uses(plan.trace);
+  place_or_move(plan);
+  return take_held(plan, from) && settle(plan, before);
 }
 
 }  // namespace pullback::bind

@@ -38,38 +38,78 @@ std::vector<Span> lifetimes(const Trace& trace) {
   return spans;
 }
 
-// The largest first, each at the lowest place where it meets nothing that is alive with it.
+namespace {
+
+// Bytes [begin, end) of a piece of memory, and when somebody lies there.
+struct Place {
+  int64_t begin, end;
+  Span span;
+};
+
+// What lies in one piece of memory, by where it begins.
+class Piece {
+ public:
+  // Where the lowest gap begins that is free all the time.
+  int64_t lowest(int64_t bytes, Span span) const {
+    int64_t at = 0;
+    for (const Place& p : places_) {
+      if (p.span.last < span.first || span.last < p.span.first) continue;
+      if (at + bytes <= p.begin) break;
+      at = std::max(at, p.end);
+    }
+    return at;
+  }
+  void add(const Place& place) {
+    const auto lower = [](const Place& x, const Place& y) { return x.begin < y.begin; };
+    places_.insert(std::upper_bound(places_.begin(), places_.end(), place, lower), place);
+  }
+
+ private:
+  std::vector<Place> places_;
+};
+
+// Memory that is there anyway: [0, bytes) is free until somebody writes to it.
+struct Lender {
+  int32_t buffer;
+  int64_t bytes;
+  int64_t until;
+  Piece piece;
+};
+
+}  // namespace
+
+// The largest first, each at the lowest place where it meets nothing that is alive with it: in the memory that is lent
+// and written to the soonest, else in the arena.
 int64_t place(Trace& trace) {
   std::vector<Span> spans = lifetimes(trace);
   std::vector<int32_t> order;
+  std::vector<Lender> lenders;
   for (size_t b = 0; b < trace.buffers.size(); ++b) {
     const Buffer& buffer = trace.buffers[b];
-    if ((buffer.kind == Buffer::Kind::made || buffer.placed) && spans[b].last >= 0)
-      order.push_back(static_cast<int32_t>(b));
+    const auto number = static_cast<int32_t>(b);
+    if (spans[b].last < 0) continue;
+    if (buffer.lends) lenders.push_back({number, buffer.bytes / kAlignment * kAlignment, spans[b].first, {}});
+    if (buffer.kind == Buffer::Kind::made || buffer.placed) order.push_back(number);
     if (buffer.placed) spans[b].last = INT64_MAX;
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](int32_t a, int32_t b) { return trace.buffers[a].bytes > trace.buffers[b].bytes; });
-  struct Piece {
-    int64_t begin, end;
-    Span span;
-  };
-  std::vector<Piece> placed;  // by where they begin
+  std::stable_sort(lenders.begin(), lenders.end(), [](const Lender& a, const Lender& b) { return a.until < b.until; });
+  Piece arena;
   int64_t total = 0;
   for (int32_t b : order) {
-    const int64_t bytes = (trace.buffers[b].bytes + kAlignment - 1) / kAlignment * kAlignment;
-    int64_t at = 0;
-    for (const Piece& p : placed) {
-      if (p.span.last < spans[b].first || spans[b].last < p.span.first) continue;
-      if (at + bytes <= p.begin) break;
-      at = std::max(at, p.end);
-    }
-    const Piece piece{at, at + bytes, spans[b]};
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), piece,
-                                   [](const Piece& x, const Piece& y) { return x.begin < y.begin; }),
-                  piece);
-    trace.buffers[b].address = reinterpret_cast<char*>(at);
-    total = std::max(total, at + bytes);
+    Buffer& buffer = trace.buffers[b];
+    const Span span = spans[b];
+    const int64_t bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const auto lender = std::find_if(lenders.begin(), lenders.end(), [&](const Lender& l) {
+      return span.last < l.until && l.piece.lowest(bytes, span) + bytes <= l.bytes;
+    });
+    Piece& piece = lender == lenders.end() ? arena : lender->piece;
+    const int64_t at = piece.lowest(bytes, span);
+    piece.add({at, at + bytes, span});
+    buffer.address = reinterpret_cast<char*>(at);
+    buffer.inside = lender == lenders.end() ? -1 : lender->buffer;
+    if (buffer.inside < 0) total = std::max(total, at + bytes);
   }
   return total;
 }

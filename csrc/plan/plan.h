@@ -24,7 +24,9 @@ struct Buffer {
   int64_t bytes = 0;
   int32_t name = -1;          // the place of given memory among what the caller named
   bool written = false;       // by a kernel, so far
-  bool placed = false;        // kept memory that only gradients lie in: it may be used for others until it is written
+  bool lends = false;         // kept memory that only gradients lie in: others may lie there until it is written
+  bool placed = false;        // it gets a place of its own for good: gradients that move, results that stay
+  int32_t inside = -1;        // the lender that it lies in; −1: the arena
   std::vector<char> content;  // of what the host filled
 };
 
@@ -99,8 +101,9 @@ std::vector<Span> lifetimes(const Trace& trace);
 
 // --- running ---------------------------------------------------------------------------------------------------------
 
-// Places what is made during the step into one piece of memory, so that nothing overlaps what it lives beside; returns
-// the bytes of that piece. The addresses of these buffers are offsets into it, until somebody adds where it lies.
+// Places what is made during the step into memory that is lent and into one more piece, the arena, so that nothing
+// overlaps what it lives beside; returns the bytes of the arena. The addresses of these buffers are offsets into the
+// memory that they are inside of, until somebody adds where that lies.
 int64_t place(Trace& trace);
 
 // The operands and cells behind one buffer, so that it can move.
