@@ -89,12 +89,20 @@ INTEGER_OPS: dict[str, Callable[..., Any]] = {
     "pad": lambda x, y: F.pad(x, (1, 2), value=1),
     "gather": lambda x, y: x.gather(1, pb.tensor([[1, 0], [4, 2]], device=x.device)),
     "scatter": lambda x, y: x.scatter(1, pb.tensor([[1, 0], [4, 2]], device=x.device), y),
+    **{
+        f"scatter_{how}": lambda x, y, how=how: x.scatter_reduce(
+            1, pb.tensor([[1, 0, 4, 1, 1, 2, 0, 0, 1, 4]] * 3, device=x.device), pb.cat([y, y], 1), how
+        )
+        for how in ("sum", "prod", "amin", "amax")
+    },
     "index": lambda x, y: x[pb.tensor([2, 0, 2])],
     "index_put": lambda x, y: x.index_put((pb.tensor([2, 0], device=x.device),), y[:2]),
     "masked_select": lambda x, y: x.masked_select(x > y),
     "masked_scatter": lambda x, y: x.masked_scatter(x > y, y),
     "nonzero": lambda x, y: x.nonzero(),
     "count_nonzero": lambda x, y: x.count_nonzero(1),
+    "prod": lambda x, y: x.prod(1),
+    "sum_in_float": lambda x, y: x.sum(1, dtype=pb.float32),
     "all": lambda x, y: x.all(1),
     "any": lambda x, y: x.any(1),
     "sum": lambda x, y: x.sum(0),

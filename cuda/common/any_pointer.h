@@ -1,7 +1,7 @@
 // Elements of a dtype that a kernel is told when it runs: one kernel for all integers, and for conversions that are
 // rare, where one for each would take several times as long to compile. Floats are read through their own type.
 //
-// What reads either takes a pointer P, a const X* or an AnyPointer: read_as<T>(p + k, i), load_as<T, n>(p, i).
+// What reads either takes a pointer P, an X* or an AnyPointer: read_as<T>(p + k, i), load_as<T, n>(p, i).
 #pragma once
 #include "common/elementwise.h"
 
@@ -14,8 +14,8 @@ struct AnyPointer {
 
   AnyPointer() = default;
   explicit AnyPointer(const Operand& x) : data(x.data<char>()), dtype(x.dtype), size(item_size(x.dtype)) {}
-  PB_DEVICE AnyPointer(char* data, DType dtype, int32_t size) : data(data), dtype(dtype), size(size) {}
-  PB_DEVICE AnyPointer operator+(int64_t elements) const { return {data + elements * size, dtype, size}; }
+  PB_INLINE AnyPointer(char* data, DType dtype, int32_t size) : data(data), dtype(dtype), size(size) {}
+  PB_INLINE AnyPointer operator+(int64_t elements) const { return {data + elements * size, dtype, size}; }
 
   // f(elements) with a pointer of their type.
   template <class F>
@@ -70,16 +70,49 @@ bool takes_packs(const AnyPointer& p) {
 }
 
 // Element i ← value
+template <class T, class X>
+PB_DEVICE void write(X* p, int64_t i, T value) {
+  p[i] = static_cast<X>(value);
+}
 template <class T>
 PB_DEVICE void write(AnyPointer p, int64_t i, T value) {
-  p.visit([=](auto* y) { y[i] = static_cast<std::remove_pointer_t<decltype(y)>>(value); });
+  p.visit([=](auto* y) { write(y, i, value); });
+}
+
+PB_DEVICE bool is_nonzero(AnyPointer p, int64_t i) {
+  return p.visit([i](const auto* x) { return element(x, i) != 0; });
+}
+
+// y_to ← x_from, of one dtype
+PB_DEVICE void move(AnyPointer y, int64_t to, AnyPointer x, int64_t from) {
+  const auto move_word = [=](auto* words) { words[to] = reinterpret_cast<decltype(words)>(x.data)[from]; };
+  switch (y.size) {
+    case 8:
+      return move_word(reinterpret_cast<uint64_t*>(y.data));
+    case 4:
+      return move_word(reinterpret_cast<uint32_t*>(y.data));
+    case 2:
+      return move_word(reinterpret_cast<uint16_t*>(y.data));
+    default:
+      return move_word(reinterpret_cast<uint8_t*>(y.data));
+  }
+}
+
+// The same kind of pointer to another operand of that dtype.
+template <class P>
+P pointer_to(const Operand& x) {
+  if constexpr (std::is_same_v<P, AnyPointer>) {
+    return AnyPointer(x);
+  } else {
+    return x.data<std::remove_pointer_t<P>>();
+  }
 }
 
 // f(x's elements, T{}) with the T that they are computed in: floats in their own type, integers in int64.
 template <class F>
 void visit_computed(const Operand& x, F&& f) {
-  if (x.dtype == DType::f32) return f(static_cast<const float*>(x.data<float>()), float{});
-  if (x.dtype == DType::f64) return f(static_cast<const double*>(x.data<double>()), double{});
+  if (x.dtype == DType::f32) return f(x.data<float>(), float{});
+  if (x.dtype == DType::f64) return f(x.data<double>(), double{});
   f(AnyPointer(x), int64_t{});
 }
 

@@ -15,6 +15,7 @@ struct Lines {
   // Where line `index` begins.
   PB_DEVICE int64_t at(int operand, int64_t index) const {
     int64_t place = 0;
+    PB_ROLLED
     for (int d = ndim - 1; d >= 0; --d) {
       place += index % shape[d] * stride[operand][d];
       index /= shape[d];
@@ -24,6 +25,7 @@ struct Lines {
   // The same for all operands at once.
   PB_DEVICE void all_at(int64_t index, int64_t (&place)[operands]) const {
     for (int i = 0; i < operands; ++i) place[i] = 0;
+    PB_ROLLED
     for (int d = ndim - 1; d >= 0; --d) {
       const int64_t along = index % shape[d];
       for (int i = 0; i < operands; ++i) place[i] += along * stride[i][d];

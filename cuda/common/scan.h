@@ -126,26 +126,39 @@ inline Pieces cut_lines(int64_t lines, int64_t length, int64_t wanted, int64_t l
   return {lines, length, each, (length + each - 1) / each};
 }
 
+// run(puts, sums) launches over the pieces: once for what they come to, where there are several, and once to put.
+template <class F, class Run>
+void scan_pieces(const F& f, const Pieces& p, const Run& run) {
+  using State = typename F::State;
+  Scratch scratch;
+  State* sums = p.count > 1 ? scratch.take<State>(p.lines * p.count) : nullptr;
+  if (p.count > 1) {
+    run(std::false_type(), sums);
+    launch(scan_by_block<true, PieceSums<F>>, blocks_for_lines(p.lines), threads_for_line(p.count),
+           PieceSums<F>{f, sums, p.count}, Pieces{p.lines, p.count, p.count, 1}, static_cast<State*>(nullptr));
+  }
+  run(std::true_type(), sums);
+}
+
+// Few lines, or long ones.
+template <class F>
+void scan_in_blocks(const F& f, int64_t lines, int64_t length) {
+  if (lines == 0 || length == 0) return;
+  const Pieces p = cut_lines(lines, length, kManyBlocks, kTerms);
+  scan_pieces(f, p, [&](auto puts, auto* sums) {
+    launch(scan_by_block<puts.value, F>, blocks_for_lines(lines * p.count), threads_for_line(p.length), f, p, sums);
+  });
+}
+
 // `side_by_side` says that a term's neighbour in memory is the next line's, not the next term.
 template <class F>
 void scan(const F& f, int64_t lines, int64_t length, bool side_by_side) {
-  using State = typename F::State;
   if (lines == 0 || length == 0) return;
-  const bool by_thread = length <= kShortLine || (side_by_side && lines >= kWarpSize);
-  const Pieces p =
-      by_thread ? cut_lines(lines, length, kManyThreads, kWarpSize) : cut_lines(lines, length, kManyBlocks, kTerms);
-  const auto run = [&](auto by_blocks, auto by_threads, State* sums) {
-    if (by_thread) return launch(by_threads, blocks_for(lines * p.count), kBlockSize, f, p, sums);
-    launch(by_blocks, blocks_for_lines(lines * p.count), threads_for_line(p.length), f, p, sums);
-  };
-  Scratch scratch;
-  State* sums = p.count > 1 ? scratch.take<State>(lines * p.count) : nullptr;
-  if (p.count > 1) {
-    run(scan_by_block<false, F>, scan_by_thread<false, F>, sums);
-    launch(scan_by_block<true, PieceSums<F>>, blocks_for_lines(lines), threads_for_line(p.count),
-           PieceSums<F>{f, sums, p.count}, Pieces{lines, p.count, p.count, 1}, static_cast<State*>(nullptr));
-  }
-  run(scan_by_block<true, F>, scan_by_thread<true, F>, sums);
+  if (length > kShortLine && !(side_by_side && lines >= kWarpSize)) return scan_in_blocks(f, lines, length);
+  const Pieces p = cut_lines(lines, length, kManyThreads, kWarpSize);
+  scan_pieces(f, p, [&](auto puts, auto* sums) {
+    launch(scan_by_thread<puts.value, F>, blocks_for(lines * p.count), kBlockSize, f, p, sums);
+  });
 }
 
 }  // namespace pullback::cuda

@@ -9,6 +9,7 @@
 // No path takes longer than O(n log n) for n entries; a gradient of 8k tokens in a vocabulary of 30k is three launches
 // of sorting and three of summing.
 #pragma once
+#include "common/any_pointer.h"
 #include "common/reducers.h"
 #include "common/scan.h"
 #include "common/scatter.h"
@@ -38,29 +39,31 @@ PB_DEVICE T combine(Mode mode, T x, T v) {
   }
 }
 
-template <class T>
+// x and v are P, computed as T: see common/any_pointer.h.
+template <class P, class T>
 struct Writing {
+  using Value = T;
   Entries s;
-  T* x;  // at place 0
-  const T* v;
+  P x;  // at place 0
+  P v;
   Mode mode;
 
-  PB_DEVICE T* target(int64_t number, int64_t r) const { return x + number * s.places.unit + s.rest.at(0, r); }
-  PB_DEVICE T value(int64_t e, int64_t r) const { return v[s.values.at(0, e) + s.rest.at(1, r)]; }
-  PB_DEVICE void write(int64_t e, int64_t r) const {
-    T* there = target(s.numbers[e], r);
-    *there = combine(mode, *there, value(e, r));
+  PB_DEVICE T value(int64_t e, int64_t r) const { return read_as<T>(v, s.values.at(0, e) + s.rest.at(1, r)); }
+  PB_DEVICE void join_into(int64_t number, int64_t r, T value) const {
+    const int64_t place = number * s.places.unit + s.rest.at(0, r);
+    write(x, place, combine(mode, read_as<T>(x, place), value));
   }
+  PB_DEVICE void join_entry(int64_t e, int64_t r) const { join_into(s.numbers[e], r, value(e, r)); }
 };
 
 // --- in order --------------------------------------------------------------------------------------------------------
 
-template <class T>
-__global__ void walk_groups(Writing<T> w) {
+template <class W>
+__global__ void walk_groups(W w) {
   if (*w.s.failed) return;
   const int64_t each = w.s.rest.size, length = w.s.length;
   for (int64_t i = first(); i < w.s.count / length * each; i += stride())
-    for (int64_t k = 0; k < length; ++k) w.write(i / each * length + k, i % each);
+    for (int64_t k = 0; k < length; ++k) w.join_entry(i / each * length + k, i % each);
 }
 
 // --- the last of each place ------------------------------------------------------------------------------------------
@@ -70,13 +73,13 @@ __global__ void claim_places(Entries s, int64_t* last) {
   for (int64_t e = first(); e < s.count; e += stride()) fetch_max(last + s.numbers[e], e);
 }
 
-template <class T>
-__global__ void write_last(Writing<T> w, bool neighbours, const int64_t* last) {
+template <class W>
+__global__ void write_last(W w, bool neighbours, const int64_t* last) {
   if (*w.s.failed) return;
   const int64_t each = w.s.rest.size, count = w.s.count;
   for (int64_t i = first(); i < count * each; i += stride()) {
     const int64_t e = neighbours ? i / each : i % count, r = neighbours ? i % each : i / count;
-    if (last[w.s.numbers[e]] == e) w.write(e, r);
+    if (last[w.s.numbers[e]] == e) w.join_entry(e, r);
   }
 }
 
@@ -97,25 +100,26 @@ __global__ void make_keys(int64_t n, int bits, const int64_t* numbers, int64_t* 
   for (int64_t e = first(); e < n; e += stride()) keys[e] = numbers[e] * (int64_t{1} << bits) + e;
 }
 
-template <class T>
-__global__ void write_last_sorted(Writing<T> w, bool neighbours, Keys keys) {
+template <class W>
+__global__ void write_last_sorted(W w, bool neighbours, Keys keys) {
   if (*w.s.failed) return;
   const int64_t each = w.s.rest.size;
   for (int64_t i = first(); i < keys.count * each; i += stride()) {
     const int64_t k = neighbours ? i / each : i % keys.count, r = neighbours ? i % each : i / keys.count;
-    if (keys.is_last(k)) w.write(keys.entry(k), r);
+    if (keys.is_last(k)) w.join_entry(keys.entry(k), r);
   }
 }
 
 // One line for each element that an entry moves: values of one place are joined, and the last of them writes.
-template <class T>
+template <class W>
 struct Segments {
+  using T = typename W::Value;
   enum Part : int32_t { nothing, continues, begins };
   struct State {
     T value;
     Part part;
   };
-  Writing<T> w;
+  W w;
   Keys keys;
   PB_DEVICE State start() const { return {T(0), nothing}; }
   PB_DEVICE State join(const State& a, const State& b) const {
@@ -129,49 +133,48 @@ struct Segments {
   }
   PB_DEVICE void put(int64_t r, int64_t k, const State& s) const {
     if (!keys.is_last(k) || *w.s.failed) return;
-    T* there = w.target(keys.number(k), r);
-    *there = combine(w.mode, *there, s.value);
+    w.join_into(keys.number(k), r, s.value);
   }
 };
 
 // --- which way -------------------------------------------------------------------------------------------------------
 
-template <class T>
-void write_sorted(const Writing<T>& w, int bits) {
+template <class W>
+void write_sorted(const W& w, int bits) {
   const int64_t n = w.s.count;
   Scratch scratch;
   int64_t *keys = scratch.take<int64_t>(n), *others = scratch.take<int64_t>(n);
   launch(make_keys, blocks_for(n), kBlockSize, n, bits, static_cast<const int64_t*>(w.s.numbers), keys);
   const Keys sorted{sort_keys(n, keys, others), n, bits};
   const bool neighbours = w.s.moves_neighbours();
-  if (w.mode != Mode::assign) return scan(Segments<T>{w, sorted}, w.s.rest.size, n, neighbours);
-  launch(write_last_sorted<T>, blocks_for(n * w.s.rest.size), kBlockSize, w, neighbours, sorted);
+  if (w.mode != Mode::assign) return scan(Segments<W>{w, sorted}, w.s.rest.size, n, neighbours);
+  launch(write_last_sorted<W>, blocks_for(n * w.s.rest.size), kBlockSize, w, neighbours, sorted);
 }
 
-template <class T>
-void write_entries(const Writing<T>& w) {
+template <class W>
+void write_by_number(const W& w) {
   const int64_t n = w.s.count, range = w.s.places.range();
   if (n == 0 || w.s.rest.size == 0) return;
   int bits = 0;
   while ((n - 1) >> bits) ++bits;
   const bool sortable = range <= INT64_MAX >> bits;  // else there is no memory for so many
   if (w.s.length <= kFewEntries || !sortable)
-    return launch(walk_groups<T>, blocks_for(n / w.s.length * w.s.rest.size), kBlockSize, w);
+    return launch(walk_groups<W>, blocks_for(n / w.s.length * w.s.rest.size), kBlockSize, w);
   if (w.mode != Mode::assign || range > kTableShare * n) return write_sorted(w, bits);
   Scratch scratch;
   int64_t* last = scratch.take<int64_t>(range);
   fill_scratch(last, range, int64_t{-1});
   launch(claim_places, blocks_for(n), kBlockSize, w.s, last);
-  launch(write_last<T>, blocks_for(n * w.s.rest.size), kBlockSize, w, w.s.moves_neighbours(),
+  launch(write_last<W>, blocks_for(n * w.s.rest.size), kBlockSize, w, w.s.moves_neighbours(),
          static_cast<const int64_t*>(last));
 }
 
 }  // namespace
 
 void write_entries(const Operand& x, const Operand& v, const Entries& s, Mode mode) {
-  visit_any(x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    write_entries(Writing<T>{s, x.data<T>() + s.places.low, v.data<T>(), mode});
+  visit_computed(x, [&](auto to, auto zero) {
+    using P = decltype(to);
+    write_by_number(Writing<P, decltype(zero)>{s, to + s.places.low, pointer_to<P>(v), mode});
   });
 }
 

@@ -4,23 +4,49 @@
 namespace pullback::cuda {
 namespace {
 
-template <class Op, class T>
-struct Test {
-  Op op;
+uint32_t bits_of(const bool (&truth)[4]) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 4; ++i) bits |= static_cast<uint32_t>(truth[i]) << i;
+  return bits;
+}
+
+// A test is what it says of each way that a and b can stand to each other, a bit for each: so that one kernel makes
+// all.
+template <class T>
+struct Order {
+  uint32_t truth;  // where a < b, a = b, a > b, and where one is NaN
+  PB_DEVICE void operator()(T a, T b, bool& y) const { y = truth >> (a < b ? 0 : a == b ? 1 : a > b ? 2 : 3) & 1; }
+};
+template <class T>
+struct Logic {
+  uint32_t truth;  // where neither, a, b and both are not 0
+  PB_DEVICE void operator()(T a, T b, bool& y) const { y = truth >> ((a != T(0)) + 2 * (b != T(0))) & 1; }
+};
+template <class T>
+struct Close {
+  IsClose op;
   PB_DEVICE void operator()(T a, T b, bool& y) const { y = op.test(a, b); }
 };
-template <class Op>
-void test(const Call& c, Op op) {
+
+template <template <class> class F, class Parameter>
+void test(const Call& c, Parameter parameter) {
   visit_any(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, bool>(c, Test<Op, T>{op});
+    elementwise<const T, const T, bool>(c, F<T>{parameter});
   });
 }
 template <class Op>
-void compare(const Call& c) {
-  test(c, Op());
+void order(const Call& c) {
+  const double nan = __builtin_nan("");
+  const bool truth[] = {Op::test(0., 1.), Op::test(0., 0.), Op::test(1., 0.), Op::test(nan, nan)};
+  test<Order>(c, bits_of(truth));
 }
-void isclose(const Call& c) { test(c, IsClose{c.real(0), c.real(1), c.flag(2)}); }
+template <class Op>
+void logic(const Call& c) {
+  const bool truth[] = {Op::test(0, 0), Op::test(1, 0), Op::test(0, 1), Op::test(1, 1)};
+  test<Logic>(c, bits_of(truth));
+}
+void isclose(const Call& c) { test<Close>(c, IsClose{c.real(0), c.real(1), c.flag(2)}); }
 
 template <class T>
 struct LogicalNot {
@@ -63,15 +89,15 @@ void bitwise_not(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"eq", compare<Eq>},
-    {"ne", compare<Ne>},
-    {"lt", compare<Lt>},
-    {"le", compare<Le>},
-    {"gt", compare<Gt>},
-    {"ge", compare<Ge>},
-    {"logical_and", compare<LogicalAnd>},
-    {"logical_or", compare<LogicalOr>},
-    {"logical_xor", compare<LogicalXor>},
+    {"eq", order<Eq>},
+    {"ne", order<Ne>},
+    {"lt", order<Lt>},
+    {"le", order<Le>},
+    {"gt", order<Gt>},
+    {"ge", order<Ge>},
+    {"logical_and", logic<LogicalAnd>},
+    {"logical_or", logic<LogicalOr>},
+    {"logical_xor", logic<LogicalXor>},
     {"logical_not", logical_not},
     {"isclose", isclose},
     {"bitwise_and", bits<And>},

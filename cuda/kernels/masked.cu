@@ -1,4 +1,5 @@
 // What a mask chooses has its number from a scan over the mask: s_k = the number of elements up to k that are chosen.
+#include "common/any_pointer.h"
 #include "common/elementwise.h"
 #include "common/reduce.h"
 #include "common/scan.h"
@@ -10,21 +11,17 @@ namespace {
 // --- counting --------------------------------------------------------------------------------------------------------
 
 // y += the number of x_i ≠ 0
-template <class T>
-__global__ void count_elements(Space<1> s, const T* x, int64_t* y) {
+__global__ void count_elements(Space<1> s, AnyPointer x, int64_t* y) {
   int64_t n = 0;
-  for (int64_t i = first(); i < s.size; i += stride()) n += x[s.at(0, i)] != T(0);
+  for (int64_t i = first(); i < s.size; i += stride()) n += is_nonzero(x, s.at(0, i));
   n = reduce_block(n, Sum(), int64_t{0});
   if (thread() == 0) fetch_add(y, n);
 }
 void count_nonzero_all(const Call& c) {
   int64_t* y = c[1].data<int64_t>();
   fill_scratch(y, 1, int64_t{0});
-  visit_any(c[0].dtype, [&](auto zero) {
-    using T = Stored<decltype(zero)>;
-    const Space<1> s = row_major_space(c[0]);
-    launch(count_elements<T>, blocks_for(s.size, kEach), kBlockSize, s, static_cast<const T*>(c[0].data<T>()), y);
-  });
+  const Space<1> s = row_major_space(c[0]);
+  launch(count_elements, blocks_for(s.size, kEach), kBlockSize, s, AnyPointer(c[0]), y);
 }
 
 // --- numbering -------------------------------------------------------------------------------------------------------
@@ -39,18 +36,18 @@ struct Chosen {
 };
 
 // y[s − 1, d] = coordinate d of element k, where it is not 0
-template <class T>
 struct Nonzero : Chosen {
   Space<1> s;
-  const T* x;
+  AnyPointer x;
   int64_t* y;
   int64_t row, column;  // strides of y
   int ndim;
   int64_t shape[kMaxDims];
-  PB_DEVICE State term(int64_t, int64_t k) const { return x[s.at(0, k)] != T(0); }
+  PB_DEVICE State term(int64_t, int64_t k) const { return is_nonzero(x, s.at(0, k)); }
   PB_DEVICE void put(int64_t line, int64_t k, State number) const {
     if (term(line, k) == 0 || number > most) return;
     int64_t* to = y + (number - 1) * row;
+    PB_ROLLED
     for (int d = ndim - 1; d >= 0; --d) {
       to[d * column] = k % shape[d];
       k /= shape[d];
@@ -59,62 +56,49 @@ struct Nonzero : Chosen {
 };
 void nonzero(const Call& c) {
   const Operand &x = c[0], &y = c[1];
-  visit_any(x.dtype, [&](auto zero) {
-    using T = Stored<decltype(zero)>;
-    Nonzero<T> f{{y.shape[0]}, row_major_space(x), x.data<T>(), y.data<int64_t>(),
-                 y.strides[0], y.strides[1],       x.ndim,      {}};
-    for (int d = 0; d < x.ndim; ++d) f.shape[d] = x.shape[d];
-    scan(f, 1, f.s.size, false);
-  });
+  Nonzero f{{y.shape[0]}, row_major_space(x), AnyPointer(x), y.data<int64_t>(), y.strides[0], y.strides[1], x.ndim, {}};
+  for (int d = 0; d < x.ndim; ++d) f.shape[d] = x.shape[d];
+  scan_in_blocks(f, 1, f.s.size);
 }
 
 // y[s − 1] = x_k, where the mask holds
-template <class Word>
 struct Select : Chosen {
   Space<2> s;
-  const Word* x;
+  AnyPointer x;
   const uint8_t* mask;
-  Word* y;
+  AnyPointer y;
   int64_t step;  // of y
   PB_DEVICE State term(int64_t, int64_t k) const { return mask[s.at(1, k)] != 0; }
   PB_DEVICE void put(int64_t line, int64_t k, State number) const {
-    if (term(line, k) != 0 && number <= most) y[(number - 1) * step] = x[s.at(0, k)];
+    if (term(line, k) != 0 && number <= most) move(y, (number - 1) * step, x, s.at(0, k));
   }
 };
 void masked_select(const Call& c) {
-  visit_words(c[0].dtype, [&](auto zero) {
-    using Word = decltype(zero);
-    const Select<Word> f{{c[2].shape[0]},      row_major_space(c[0], c[1]), c[0].data<Word>(),
-                         c[1].data<uint8_t>(), c[2].data<Word>(),           c[2].strides[0]};
-    scan(f, 1, f.s.size, false);
-  });
+  const Select f{{c[2].shape[0]}, row_major_space(c[0], c[1]), AnyPointer(c[0]), c[1].data<uint8_t>(), AnyPointer(c[2]),
+                 c[2].strides[0]};
+  scan_in_blocks(f, 1, f.s.size);
 }
 
 // y_k = values[s − 1] where the mask holds, else x_k
-template <class Word>
 struct MaskedScatter : Chosen {
   Space<3> s;
-  const Word* x;
+  AnyPointer x;
   const uint8_t* mask;
-  const Word* values;
-  Word* y;
+  AnyPointer values, y;
   int64_t step;  // of values
   PB_DEVICE State term(int64_t, int64_t k) const { return mask[s.at(1, k)] != 0; }
   PB_DEVICE void put(int64_t line, int64_t k, State number) const {
     const bool chosen = term(line, k) != 0 && number <= most;
     const auto places = s.places(k);
-    y[places.at[2]] = chosen ? values[(number - 1) * step] : x[places.at[0]];
+    move(y, places.at[2], chosen ? values : x, chosen ? (number - 1) * step : places.at[0]);
   }
 };
 void masked_scatter(const Call& c) {
-  visit_words(c[0].dtype, [&](auto zero) {
-    using Word = decltype(zero);
-    const MaskedScatter<Word> f{{c[2].shape[0]},   row_major_space(c[0], c[1], c[3]),
-                                c[0].data<Word>(), c[1].data<uint8_t>(),
-                                c[2].data<Word>(), c[3].data<Word>(),
-                                c[2].strides[0]};
-    scan(f, 1, f.s.size, false);
-  });
+  const MaskedScatter f{{c[2].shape[0]},  row_major_space(c[0], c[1], c[3]),
+                        AnyPointer(c[0]), c[1].data<uint8_t>(),
+                        AnyPointer(c[2]), AnyPointer(c[3]),
+                        c[2].strides[0]};
+  scan_in_blocks(f, 1, f.s.size);
 }
 
 constexpr EntryRow rows[] = {

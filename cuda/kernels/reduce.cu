@@ -33,7 +33,7 @@ template <class Op, class P>
 struct Terms : Results<Op> {
   using State = typename Op::State;
   using Term = typename Op::Term;
-  static constexpr int pack = std::is_same_v<P, const double*> ? 2 : 4;
+  static constexpr int pack = std::is_same_v<P, double*> ? 2 : 4;
   P x = {};
   Space<1> terms = {};
   bool packed = false, even = false;
@@ -98,7 +98,7 @@ void reduce(const Call& c, P x, Op op, const Operand& result, const Operand* bes
 template <class Op, class T>
 void sum_in(const Call& c) {
   if constexpr (is_float<T>)
-    if (c[0].dtype == c[1].dtype) return reduce(c, static_cast<const T*>(c[0].data<T>()), Fold<T, Op>(), c[1]);
+    if (c[0].dtype == c[1].dtype) return reduce(c, c[0].data<T>(), Fold<T, Op>(), c[1]);
   reduce(c, AnyPointer(c[0]), Fold<T, Op>(), c[1]);
 }
 template <class Op>
@@ -112,7 +112,7 @@ template <class Make>
 void reduce_float(const Call& c, const Make& make, const Operand* beside = nullptr) {
   visit_float(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    reduce(c, static_cast<const T*>(c[0].data<T>()), make(zero), c[1], beside);
+    reduce(c, c[0].data<T>(), make(zero), c[1], beside);
   });
 }
 template <class Op>
