@@ -48,7 +48,7 @@ void take_gradients(PlanState& plan, const RecordingState& from, PyObject* array
 // Where most of what the step makes finds room in its gradients, these stay where they are, and nothing is copied into
 // new memory. Where little does, they move into the arena, and so fill what others leave of it.
 void place_or_move(PlanState& plan) {
-  constexpr int64_t kSmallPart = 8;
+  constexpr int64_t kPage = 4096, kSmallPart = 8;
   std::vector<Buffer>& buffers = plan.trace.buffers;
   int64_t lent = 0;
   for (Buffer& buffer : buffers) {
@@ -56,7 +56,7 @@ void place_or_move(PlanState& plan) {
     if (buffer.lends) lent += buffer.bytes;
   }
   plan.arena_bytes = place(plan.trace);
-  if (plan.arena_bytes <= lent / kSmallPart) {
+  if (plan.arena_bytes <= std::max(kPage, lent / kSmallPart)) {
     std::fill(plan.gradients.begin(), plan.gradients.end(), -1);
     return;
   }
@@ -103,12 +103,11 @@ bool settle(PlanState& plan, const std::vector<Buffer>& from) {
 }  // namespace
 
 bool lay_out(PlanState& plan, RecordingState& from, PyObject* passes, PyObject* gradients) {
-  const std::vector<Buffer> before = from.trace.buffers;
   take_gradients(plan, from, gradients);
   if (!rewrite(plan.trace, passes)) return false;
   plan.uses = uses(plan.trace);
   place_or_move(plan);
-  return take_held(plan, from) && settle(plan, before);
+  return take_held(plan, from) && settle(plan, from.trace.buffers);
 }
 
 }  // namespace pullback::bind

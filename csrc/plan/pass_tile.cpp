@@ -44,7 +44,8 @@ class Group {
 
   // Whether the call takes the same rows as those before it, and touches what they write at the same places only.
   bool add(const Step& s) {
-    if (!is_elementwise(s) || (!calls_.empty() && !same_shape(output(s), output(calls_[0])))) return false;
+    if (s.operands.empty() || output(s).size() < kFewElements || !is_elementwise(s)) return false;
+    if (!calls_.empty() && !same_shape(output(s), output(calls_[0]))) return false;
     for (const Step& other : calls_)
       if (!fits(other, s) || writes_a_cell_of(other, s) || writes_a_cell_of(s, other)) return false;
     if (!fits(s, s) || writes_a_cell_of(s, s)) return false;
@@ -52,7 +53,7 @@ class Group {
     return true;
   }
 
-  bool worthwhile() const { return calls_.size() > 1 && output(calls_[0]).size() >= kFewElements; }
+  bool worthwhile() const { return calls_.size() > 1; }
 
   Step step(const std::vector<Span>& spans, int64_t begin) {
     auto tiles = std::make_shared<Tiles>();

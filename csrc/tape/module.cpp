@@ -50,6 +50,8 @@ PyMethodDef functions[] = {
     pull_linear_method,
     watch_method,
     presence_method,
+    gradients_method,
+    exchanged_method,
     restore_method,
     layout_method,
     set_autocast_method,

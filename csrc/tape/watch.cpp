@@ -49,6 +49,40 @@ PyObject* restore(PyObject*, PyObject* arguments) {
   Py_RETURN_NONE;
 }
 
+// The array that a leaf's gradient lies in, borrowed; nullptr where it has none.
+PyObject* gradient_of(PyObject* leaf) {
+  PyObject* gradient = as_tensor(leaf)->grad;
+  return given(gradient) ? as_tensor(gradient)->array : nullptr;
+}
+
+// gradients(leaves): weak references to the arrays that their gradients lie in, None for no gradient.
+PyObject* gradients(PyObject*, PyObject* leaves) {
+  if (!check_list(leaves)) return nullptr;
+  Ref all(PyList_New(PyList_GET_SIZE(leaves)));
+  for (Py_ssize_t i = 0; all && i < PyList_GET_SIZE(leaves); ++i) {
+    PyObject* array = gradient_of(PyList_GET_ITEM(leaves, i));
+    PyObject* reference = array ? PyWeakref_NewRef(array, nullptr) : Py_NewRef(Py_None);
+    if (!reference) return nullptr;
+    PyList_SET_ITEM(all.get(), i, reference);
+  }
+  return all.release();
+}
+
+// exchanged(leaves, before): those whose gradient lies elsewhere than it did; `before` may be shorter.
+PyObject* exchanged(PyObject*, PyObject* arguments) {
+  PyObject *leaves, *before;
+  if (!PyArg_ParseTuple(arguments, "OO!:exchanged", &leaves, &PyList_Type, &before) || !check_list(leaves))
+    return nullptr;
+  Ref all(PyList_New(0));
+  for (Py_ssize_t i = 0; all && i < PyList_GET_SIZE(leaves); ++i) {
+    PyObject* reference = i < PyList_GET_SIZE(before) ? PyList_GET_ITEM(before, i) : Py_None;
+    const Ref array(reference == Py_None ? nullptr : PyObject_CallNoArgs(reference));  // None where it is gone
+    PyObject* leaf = PyList_GET_ITEM(leaves, i);
+    if (gradient_of(leaf) != array.get() && PyList_Append(all.get(), leaf) < 0) return nullptr;
+  }
+  return all.release();
+}
+
 // layout(tensors): bytes that are equal for tuples of tensors of equal shapes, strides, dtypes and devices; None where
 // there is anything else among them.
 PyObject* layout(PyObject*, PyObject* tensors) {
@@ -75,6 +109,11 @@ PyMethodDef watch_method = {"watch", start_watching, METH_VARARGS,
                             "watch(leaves, versions): fill a list with the leaves whose gradients grow on this thread, "
                             "and a dict with the counters of changes in place that are asked for; None: no more."};
 PyMethodDef presence_method = {"presence", presence, METH_O, "A byte for each leaf, 1 where it has a gradient."};
+PyMethodDef gradients_method = {"gradients", gradients, METH_O,
+                                "Weak references to the arrays of the leaves' gradients; None for no gradient."};
+PyMethodDef exchanged_method = {
+    "exchanged", exchanged, METH_VARARGS,
+    "exchanged(leaves, before): those whose gradient lies elsewhere than gradients() said."};
 PyMethodDef restore_method = {"restore", restore, METH_VARARGS, "restore(leaves, gradients): leaf.grad = gradient."};
 
 PyMethodDef layout_method = {

@@ -13,7 +13,7 @@ struct Watch {
 inline thread_local Watch watch;
 inline int watches = 0;  // lists and dicts that threads have here; changes under the GIL
 
-extern PyMethodDef watch_method, presence_method, restore_method, layout_method;
+extern PyMethodDef watch_method, presence_method, gradients_method, exchanged_method, restore_method, layout_method;
 
 bool add_leaf(PyObject* leaf);
 bool add_version(PyObject* version);

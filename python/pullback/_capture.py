@@ -24,7 +24,10 @@ from pullback._recorded import EXACT, PASSES, Cells, Plan, at
 from pullback._session import CaptureError, here, marks
 from pullback._signature import EXCHANGES, Signature, array_of, overwrite
 from pullback._tape import grad_enabled
+from pullback._tensor import Tensor
 from pullback._trees import flatten
+
+_NO_NAMES = flatten({}, [])
 
 
 class Capture:
@@ -70,7 +73,7 @@ class Capture:
             )
         with self._lock:
             signature = self._find((quick, mode), args, kwargs, structure)
-            return signature.call(args, kwargs, tensors)
+            return signature.call(self, args, kwargs, tensors)
 
     def _find(self, key: Any, args: Any, kwargs: Any, structure: Any) -> Signature:
         try:
@@ -84,7 +87,8 @@ class Capture:
             del self._signatures[stale]
         while len(self._signatures) >= self._max:
             self._signatures.popitem(last=False)
-        made = Signature(self, flatten((args, kwargs), []) if structure is None else structure)
+        plain = structure is None
+        made = Signature((tuple, (tuple, *[Tensor] * len(args)), _NO_NAMES) if plain else structure, plain)
         self._signatures[key] = made
         return made
 

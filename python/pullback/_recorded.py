@@ -65,12 +65,12 @@ class Session:
     def cell(self, group: dict[str, Any], name: str, index: int | None) -> Any:
         return self._cells.of(group, name, index)
 
-    def run(self, function: Callable[..., Any], args: Any, kwargs: Any, named: list[Any]) -> Any:
-        """Call the function, and note what it launches."""
+    def run(self, function: Callable[..., Any], args: Any, kwargs: Any, named: list[Any], lines: bool) -> Any:
+        """Call the function, and note what it launches, with the program's lines where they are wanted."""
         here.session = self
         marks.sessions += 1
         _core.watch(self.leaves, self.versions)
-        self.recording.start(named, _PACKAGE)
+        self.recording.start(named, _PACKAGE if lines else "")
         named.clear()  # gradients that the step forgets are to be free for what it makes
         clear_autocast_cache()  # a replay casts anew, and what the step makes is free when it ends
         try:
@@ -95,25 +95,29 @@ class Cells:
     """Options of optimizers, in memory that a plan reads: a float64 without dimensions each."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[int, str, int | None], Any] = {}
-        self._all: list[list[Any]] = []  # [group, name, index, cell, what the group said last]
+        self._all: dict[tuple[int, str, int | None], list[Any]] = {}  # [group, name, index, cell, what was said last]
 
     def of(self, group: dict[str, Any], name: str, index: int | None) -> Any:
         key = (id(group), name, index)
-        if key not in self._places:
-            self._places[key] = np.zeros((), np.float64)
-            self._all.append([group, name, index, self._places[key], None])
-        self.refresh()
-        return self._places[key]
+        entry = self._all.get(key)
+        if entry is None:
+            entry = self._all[key] = [group, name, index, np.zeros((), np.float64), None]
+        if group[name] is not entry[4]:
+            _fill(entry)
+        return entry[3]
 
     def refresh(self) -> None:
         """Let every cell hold what its group says now."""
-        for entry in self._all:
-            group, name, index, cell, last = entry
-            value = group[name]
-            if value is not last:
-                cell[()] = value if index is None else value[index]
-                entry[4] = None if isinstance(value, list) else value  # a list may change and be the same
+        for entry in self._all.values():
+            if entry[0][entry[1]] is not entry[4]:
+                _fill(entry)
+
+
+def _fill(entry: list[Any]) -> None:
+    group, name, index, cell, _ = entry
+    value = group[name]
+    cell[()] = value if index is None else value[index]
+    entry[4] = None if isinstance(value, list) else value  # a list may change and be the same
 
 
 class Recorded:
@@ -123,23 +127,15 @@ class Recorded:
         self, session: Session, fixed: int, leaves: list[Tensor], before: list[Any], spec: Any, sources: list[Any]
     ) -> None:
         self.recording = session.recording
-        self.recording.settle()
         self.hosts = session.hosts
         self.versions = session.changed()
         self.spec, self.sources = spec, sources
-        exchanged = [leaf for leaf, g in zip(leaves, [*before, *[None] * len(leaves)]) if not _is_still(leaf, g)]
-        self.leaves = exchanged
-        self.gradients = [leaf.grad for leaf in exchanged]
+        self.leaves = _core.exchanged(leaves, before)
+        self.gradients = [leaf.grad for leaf in self.leaves]
         # Gradients from before the step that it reads: where they lie, and None for one that is gone since.
         used = [i - fixed for i in self.recording.used_names() if i >= fixed]
-        self.read = [(leaves[i], leaves[i].grad._array if _is_still(leaves[i], before[i]) else None) for i in used]
-
-
-def _is_still(leaf: Tensor, before: Any) -> bool:
-    """Whether a leaf's gradient lies in the array from before: a weak reference, or None where it had none."""
-    if leaf.grad is None or before is None:
-        return leaf.grad is before
-    return leaf.grad._array is before()
+        gone = {id(leaf) for leaf in self.leaves}
+        self.read = [(leaf, None if id(leaf) in gone else leaf.grad._array) for leaf in [leaves[i] for i in used]]
 
 
 class Plan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,43 +14,46 @@ from pullback._session import CaptureError, marks
 from pullback._tape import grad_enabled
 from pullback._tensor import Tensor
 from pullback._trees import flatten, unflatten
+from pullback.ops._arrays import copy_array
 
 if TYPE_CHECKING:
     from pullback._capture import Capture
 
 
 class Signature:
-    """Calls with arguments of the same shapes: what was recorded of them, and the plans made of that."""
+    """Calls with arguments of the same shapes: what was recorded of them, and the plans made of that.
 
-    def __init__(self, owner: Capture, structure: Any) -> None:
-        self.owner: Any = weakref.proxy(owner)  # which holds this: a cycle would keep plans and their memory
+    The captured function, which holds this, comes with every call: a reference back would keep the plans' memory."""
+
+    def __init__(self, structure: Any, plain: bool) -> None:
         self.structure = structure
+        self.plain = plain  # tensors, none of them by name or in a list
         self.fixed: tuple[Any, ...] | None = None  # arrays that arguments are copied to
         self.leaves: list[Tensor] = []  # whose gradients the step sets
-        self.recorded: dict[bytes, Any] = {}  # recordings, by which leaves have a gradient before the step
+        self.recorded: dict[bytes, Any] = {}  # first recordings, by which leaves have a gradient before the step
         self.plans: dict[bytes, Plan] = {}
         self.generation = marks.generation
         self.broken = False  # cannot be captured: ordinary calls only
 
-    def call(self, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
+    def call(self, owner: Capture, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
         if self.broken:
-            return self.owner._eager(args, kwargs)
+            return owner._eager(args, kwargs)
         if self.fixed is None:
-            return self._first(args, kwargs, tensors)
+            return self._first(owner, args, kwargs, tensors)
         state = _core.presence(self.leaves)
         plan = self.plans.get(state)
         if plan is not None and plan.fits():
-            return self._replay(plan, args, kwargs, tensors)
-        return self._record(state, tensors)
+            return self._replay(owner, plan, args, kwargs, tensors)
+        return self._record(owner, state, tensors)
 
     # --- the first calls ----------------------------------------------------------------------------------------------
 
-    def _first(self, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
+    def _first(self, owner: Capture, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
         """An ordinary call, in which optimizer states and gradients come into being."""
         for i, t in enumerate(tensors):
             if isinstance(t, Tensor) and t.device is not cpu:
-                self._give_up(f"capture: argument {i} is on {t.device}: steps are captured on the CPU so far")
-                return self.owner._eager(args, kwargs)
+                self._give_up(owner, f"capture: argument {i} is on {t.device}: steps are captured on the CPU so far")
+                return owner._eager(args, kwargs)
             if isinstance(t, Tensor) and t.requires_grad and grad_enabled():
                 raise CaptureError(
                     f"capture: argument {i} of shape {list(t.shape)} requires grad: a captured step takes data; call "
@@ -61,13 +63,13 @@ class Signature:
         _core.watch(found, None)
         before = marks.generation
         try:
-            value = self.owner._fn(*args, **kwargs)
+            value = owner._fn(*args, **kwargs)
         finally:
             _core.watch(None, None)
         self._know(found)
-        self.owner._note_exchange(marks.generation != before)
+        owner._note_exchange(marks.generation != before)
         self.fixed = tuple(_room_for(array_of(t)) for t in tensors)
-        self.owner._count["eager"] += 1
+        owner._count["eager"] += 1
         return _detached(value)
 
     def _know(self, leaves: list[Tensor]) -> None:
@@ -77,37 +79,38 @@ class Signature:
                 known.add(id(leaf))
                 self.leaves.append(leaf)
 
-    def _record(self, state: bytes, tensors: list[Any]) -> Any:
+    def _record(self, owner: Capture, state: bytes, tensors: list[Any]) -> Any:
         """A call that is recorded; where it is the same as the one before from this state, it becomes a plan."""
-        self.owner._count["recorded"] += 1
+        owner._count["recorded"] += 1
         known = len(self.leaves)
-        value, recorded, problem = self._run(tensors)
         before = self.recorded.get(state)
-        if problem is None and before is not None and recorded is not None:
+        value, recorded, problem = self._run(owner, tensors, again=before is not None)
+        if problem is None and before is not None:
             different = recorded.recording.differs(before)
             if different is None:
                 assert self.fixed is not None
-                self.plans[state] = Plan(recorded, self.fixed, self.owner._cells, self.owner._passes)
+                self.plans[state] = Plan(recorded, self.fixed, owner._cells, owner._passes)
                 del self.recorded[state]
                 return value
             problem = f"capture: the step is not the same in every call: {different[0]}{at(different[1])}"
         if problem is not None:
-            self._give_up(problem)
-        elif recorded is not None and known == len(self.leaves):
-            self.recorded[state] = recorded.recording  # and nothing that holds its gradients
+            self._give_up(owner, problem)
+        elif known == len(self.leaves):
+            self.recorded[state] = recorded
         return value
 
-    def _run(self, tensors: list[Any]) -> tuple[Any, Recorded | None, str | None]:
-        """The function on the fixed arrays: its value, the recording, and why there can be none."""
+    def _run(self, owner: Capture, tensors: list[Any], again: bool) -> tuple[Any, Any, str | None]:
+        """The function on the fixed arrays: its value, why there can be no plan, and the recording: alone the first
+        time, so that it holds no gradient, and with what a plan needs if it is made `again`."""
         assert self.fixed is not None
         for array, t in zip(self.fixed, tensors):
             np.copyto(array, array_of(t))
         given = [Tensor._wrap(a) if isinstance(t, Tensor) else a for a, t in zip(self.fixed, tensors)]
-        before = [None if leaf.grad is None else weakref.ref(leaf.grad._array) for leaf in self.leaves]
+        before = _core.gradients(self.leaves)
         named = [*self.fixed, *[_NONE if leaf.grad is None else leaf.grad._array for leaf in self.leaves]]
-        session = Session(self.owner._cells, strict=not self.owner._falls_back)
-        args, kwargs = unflatten(self.structure, given)
-        value = session.run(self.owner._fn, args, kwargs, named)
+        session = Session(owner._cells, strict=not owner._falls_back)
+        args, kwargs = (given, {}) if self.plain else unflatten(self.structure, given)
+        value = session.run(owner._fn, args, kwargs, named, lines=again)
         self._know(session.leaves)
         problem = session.problem
         if session.generation != marks.generation:
@@ -119,15 +122,18 @@ class Signature:
         del value, leaves, given, args, kwargs  # what is alive after this was kept by the step
         if problem is not None:
             return unflatten(spec, handed), None, problem
-        recorded = Recorded(session, len(self.fixed), self.leaves, before, spec, sources)
-        written = [i for i in recorded.recording.written_names() if i < len(tensors)]
+        session.recording.settle()
+        written = [i for i in session.recording.written_names() if i < len(tensors)]
         for i in written:
             np.copyto(array_of(tensors[i]), self.fixed[i])
-        if recorded.hosts and self.owner._check:
+        if session.hosts and owner._check:
             problem = "capture: check=n cannot be had for a step with host code, which would run twice"
         if written:
             problem = f"capture: argument {written[0]} is changed in place; work on a copy, or return the result"
-        return unflatten(spec, handed), recorded, problem
+        recorded = (
+            Recorded(session, len(self.fixed), self.leaves, before, spec, sources) if again else session.recording
+        )
+        return handed[0] if spec is Tensor else unflatten(spec, handed), recorded, problem
 
     def _source(self, session: Session, leaf: Any, given: list[Any]) -> Any:
         """Where a replay finds a part of the value: a result, the number of an argument, or what does not change."""
@@ -143,24 +149,25 @@ class Signature:
             return ("view", leaf.detach())
         return ("same", leaf if leaf._node is None else leaf.detach())
 
-    def _give_up(self, problem: str) -> None:
+    def _give_up(self, owner: Capture, problem: str) -> None:
         self.recorded.clear()
-        if not self.owner._falls_back:
+        if not owner._falls_back:
             raise CaptureError(problem)
         self.broken = True
         warnings.warn(f"{problem}; it runs as an ordinary function", RuntimeWarning, stacklevel=6)
 
     # --- the others ---------------------------------------------------------------------------------------------------
 
-    def _replay(self, plan: Plan, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
-        owner = self.owner
+    def _replay(self, owner: Capture, plan: Plan, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
         owner._count["replayed"] += 1
         arrays = tuple([array_of(t) for t in tensors])
         if owner._check and owner._count["replayed"] % owner._check == 0:
-            return self._checked(plan, args, kwargs, tensors, arrays)
+            return self._checked(owner, plan, args, kwargs, tensors, arrays)
         return plan.run(tensors, arrays)
 
-    def _checked(self, plan: Plan, args: Any, kwargs: Any, tensors: list[Any], arrays: tuple[Any, ...]) -> Any:
+    def _checked(
+        self, owner: Capture, plan: Plan, args: Any, kwargs: Any, tensors: list[Any], arrays: tuple[Any, ...]
+    ) -> Any:
         """A replay, and an ordinary call from where it began; CaptureError where a bit differs."""
         given, kept = plan.native.written()
         begin = [w.copy() for w in given]
@@ -168,7 +175,7 @@ class Signature:
         gradients = _copies(self.leaves)
         end, end_kept = [w.copy() for w in given], [w.copy() for w in kept]
         overwrite(given, begin)
-        eager = self.owner._fn(*args, **kwargs)
+        eager = owner._fn(*args, **kwargs)
         same = _same(value, eager) and _equal(gradients, _copies(self.leaves)) and _equal(end, given)
         overwrite([*given, *kept], [*end, *end_kept])
         _core.restore(plan.recorded.leaves, plan.recorded.gradients)
@@ -196,6 +203,8 @@ def _room_for(array: Any) -> Any:
 
 
 def _detached(value: Any) -> Any:
+    if type(value) is Tensor:
+        return value if value._node is None else value.detach()
     leaves: list[Any] = []
     spec = flatten(value, leaves)
     return unflatten(spec, [t.detach() if isinstance(t, Tensor) and t._node is not None else t for t in leaves])
@@ -206,7 +215,7 @@ def _handed(source: Any, leaf: Any, tensors: list[Any]) -> Any:
     if isinstance(source, int):
         return tensors[source]
     if source == "result" or source[0] == "view":
-        return leaf.detach().clone()
+        return Tensor._wrap(copy_array(leaf._array))
     return source[1]
 
 
