@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from pullback import _cpu
-from pullback._backend import cpu
+from pullback import _cpu, bfloat16, int16
+from pullback._backend import adopt, cpu
 
 Arrays = list[Any]
 
@@ -25,6 +26,7 @@ Arrays = list[Any]
 VECTOR_SIZES = ((0,), (1,), (3,), (4,), (5,), (7,), (8,), (9,), (15,), (16,), (17,), (33,))
 SHAPES = (*VECTOR_SIZES, (), (3, 5), (2, 0, 3), (4, 1, 6), (37, 41), (2, 3, 4, 5), (1, 2049))
 LAYOUTS = ("contiguous", "transposed", "strided", "misaligned", "reversed")
+HALVES = ("float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Case:
     torch: str | None = None  # the peer's equivalent, an expression over `torch` and the inputs a, b, c, …
     differs: str = ""  # why the peer's result may be another one, where that is known
 
+    @property
+    def every_dtype(self) -> Sequence[str]:
+        """With the halves, where it is on any floating-point type."""
+        return (*self.dtypes, *HALVES) if {"float32", "float64"} <= set(self.dtypes) else self.dtypes
+
 
 def all_cases() -> list[Case]:
     """Every case of every family."""
@@ -94,25 +101,47 @@ def lay_out(array: Any, layout: str) -> Any:
     return np.array(array[..., ::-1])[..., ::-1]
 
 
+def numpy_dtype(name: str) -> Any:
+    """NumPy's dtype of that name; of bfloat16, that of ml_dtypes."""
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def is_floating(array: Any) -> bool:
+    """Whether its elements are floating-point numbers, bfloat16 too."""
+    return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
+
+
 def rounded(arrays: Arrays, dtype: str) -> Arrays:
     """The floating-point arrays in the dtype under test."""
-    return [a.astype(dtype) if a.dtype == np.float64 else a for a in map(np.asarray, arrays)]
+    with np.errstate(over="ignore"):
+        return [a.astype(numpy_dtype(dtype)) if a.dtype == np.float64 else a for a in map(np.asarray, arrays)]
 
 
 def widened(arrays: Arrays) -> Arrays:
     """What the reference sees: float64."""
-    return [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
+    return [a.astype(np.float64) if is_floating(a) else a for a in arrays]
+
+
+def on_host(t: Any) -> Any:
+    """A tensor's elements as NumPy's array, those of bfloat16 as ml_dtypes has them."""
+    t = t.detach().cpu()
+    return t.view(int16).numpy().view(ml_dtypes.bfloat16) if t.dtype is bfloat16 else t.numpy()
 
 
 def on_device(array: Any, device: Any) -> Any:
     """A NumPy array's elements in a device's memory, laid out there as here."""
     if device is cpu or not array.size:
-        return device.from_host(array)
+        return device.from_host(adopt(array, "on_device"))
     owner = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
     offset = (cpu.pointer(array) - cpu.pointer(owner)) // array.itemsize
-    return device.as_strided(device.from_host(owner.reshape(-1))[offset:], array.shape, array.strides)
+    memory = device.from_host(adopt(owner.reshape(-1), "on_device"))
+    return device.as_strided(memory[offset:], array.shape, array.strides)
+
+
+# What no kernel means, by NumPy's letter for the type: NaN where there is one; 0x7FFF is bfloat16's.
+POISON = {"f": np.nan, "d": np.nan, "e": np.nan, "?": True, "H": 0x7FFF}
 
 
 @contextlib.contextmanager
@@ -122,7 +151,7 @@ def poisoned(device: Any = cpu) -> Iterator[None]:
 
     def empty(shape: tuple[int, ...], dtype: Any) -> Any:
         array = real(shape, dtype)
-        value = np.nan if array.dtype.kind == "f" else (True if array.dtype.kind == "b" else 113)
+        value = POISON.get(array.dtype.char, 113)
         if device is cpu:
             array[...] = value
         else:
@@ -162,15 +191,16 @@ def assert_close(got: Any, want: Any, scale: Any, ulps: float, what: str) -> Non
     """|got − want| ≤ ulps · eps(dtype) · scale, NaN and ±inf in the same places."""
     want = np.asarray(want)
     assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
-    if got.dtype.kind != "f":
+    if not is_floating(got):
         np.testing.assert_array_equal(got, want, err_msg=what)
         return
-    info = np.finfo(got.dtype)
+    info = ml_dtypes.finfo(got.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        special = ~np.isfinite(want.astype(got.dtype))
+        nearest = want.astype(got.dtype).astype(np.float64)
+        special = ~np.isfinite(nearest)
         if special.any():
-            np.testing.assert_array_equal(got[special], want.astype(got.dtype)[special], err_msg=what)
-        bound = ulps * (info.eps * np.broadcast_to(np.abs(scale), want.shape) + info.smallest_subnormal)
+            np.testing.assert_array_equal(got.astype(np.float64)[special], nearest[special], err_msg=what)
+        bound = ulps * (float(info.eps) * np.broadcast_to(np.abs(scale), want.shape) + float(info.smallest_subnormal))
         wrong = ~special & ~(np.abs(got.astype(np.float64) - want) <= bound)
     if wrong.any():
         i = tuple(int(k[0]) for k in np.nonzero(wrong))

@@ -13,6 +13,7 @@ import pytest
 
 import pullback as pb
 from harness import Case
+from pullback._dtype import of_array
 from test_cases import CASES, EVERYTHING, bits, by_case, check, forward_and_backward, make
 from test_layout import small, twice_differentiated
 
@@ -33,9 +34,12 @@ def order(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def trials(case: Case, order: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """dtype, shape, layout: in the first order all of small shapes; else each shape in one layout, another every time."""
+    """dtype, shape, layout: in the first order all of small shapes; else each shape in one layout, another every time.
+
+    Halves come in the last order only.
+    """
     turn = ORDERS.index(order)
-    for dtype in case.dtypes:
+    for dtype in case.every_dtype if order == ORDERS[-1] else case.dtypes:
         for shape in case.shapes:
             every = order == "forward" and np.prod(shape) < LARGE
             turn += 1
@@ -163,7 +167,7 @@ class Watched:
             for given in (*args, *keywords.values()):
                 for array in given if isinstance(given, list) else [given]:
                     if hasattr(array, "dtype"):
-                        self.reached.add((name, str(array.dtype)))
+                        self.reached.add((name, of_array(array).name))
             kernel(*args, **keywords)
 
         return call
@@ -175,7 +179,7 @@ def reached() -> Iterator[Reached]:
     watched = Watched()
     DEVICE.kernels = watched
     try:
-        for case, dtype in [(c, d) for c in CASES for d in c.dtypes]:
+        for case, dtype in [(c, d) for c in CASES for d in c.every_dtype]:
             with contextlib.suppress(NotImplementedError):
                 forward_and_backward(case, make(case, small(case), dtype)[0], DEVICE)
                 if case.vjp is not None:

@@ -24,7 +24,7 @@ SHARE = 8  # every eighth case is one that compute-sanitizer is given
 def trials(case: Case) -> Iterator[tuple[str, tuple[int, ...], str]]:
     """dtype, shape, layout: small shapes in all layouts, large ones in one, another every time."""
     turn = 0
-    for dtype in case.dtypes:
+    for dtype in case.every_dtype:
         for shape in case.shapes:
             turn += 1
             small = np.prod(shape) < LARGE
@@ -44,7 +44,7 @@ def test_cases_on_the_gpu(case: Case) -> None:
 def test_small_cases_on_the_gpu(case: Case) -> None:
     device = pb.zeros(1, device="cuda").device
     shapes = [s for s in case.shapes if 0 < np.prod(s) < LARGE] or case.shapes[:1]
-    for dtype in case.dtypes:
+    for dtype in case.every_dtype:
         check(case, max(shapes, key=lambda s: int(np.prod(s))), dtype, case.layouts[0], device)
     pb.cuda.synchronize()
 

@@ -11,6 +11,7 @@
 namespace pullback::ISA_NAMESPACE {
 namespace {
 
+inline constexpr bool kHalves = false;        // whether elementwise kernels read float16 and bfloat16 themselves
 inline constexpr int kMaxElementwise = 8;     // operands
 inline constexpr int64_t kTile = 512;         // elements, of at most 8 bytes: eight operands fill 32 KiB
 inline constexpr int64_t kLongRow = 64;       // elements that are worth a tile of their own

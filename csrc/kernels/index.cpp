@@ -332,7 +332,7 @@ void index_put(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"index", index},
+    {"index", index, kTakesHalves},
     {"index_put", index_put},
 };
 

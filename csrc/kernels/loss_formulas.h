@@ -42,14 +42,14 @@ struct Huber {
 };
 
 constexpr EntryRow rows[] = {
-    {"mse_loss", forward<Mse>},
-    {"l1_loss", forward<L1>},
-    {"smooth_l1_loss", forward<SmoothL1>},
-    {"huber_loss", forward<Huber>},
-    {"mse_loss_backward", backward<Mse>},
-    {"l1_loss_backward", backward<L1>},
-    {"smooth_l1_loss_backward", backward<SmoothL1>},
-    {"huber_loss_backward", backward<Huber>},
+    {"mse_loss", forward<Mse>, kHalves},
+    {"l1_loss", forward<L1>, kHalves},
+    {"smooth_l1_loss", forward<SmoothL1>, kHalves},
+    {"huber_loss", forward<Huber>, kHalves},
+    {"mse_loss_backward", backward<Mse>, kHalves},
+    {"l1_loss_backward", backward<L1>, kHalves},
+    {"smooth_l1_loss_backward", backward<SmoothL1>, kHalves},
+    {"huber_loss_backward", backward<Huber>, kHalves},
 };
 
 }  // namespace

@@ -157,8 +157,8 @@ void masked_scatter(const Call& c) {
 
 constexpr EntryRow rows[] = {
     {"count_nonzero_all", count_nonzero_all},
-    {"masked_scatter", masked_scatter},
-    {"masked_select", masked_select},
+    {"masked_scatter", masked_scatter, kTakesHalves},
+    {"masked_select", masked_select, kTakesHalves},
     {"nonzero", nonzero},
 };
 

@@ -24,12 +24,12 @@ PB_INLINE auto drawn(const uint32_t* words, int64_t i) {
 
 template <class T>
 void uniform_batch(const Batch& b) {
-  const T low = static_cast<T>(b.tile.call->real(0)), high = static_cast<T>(b.tile.call->real(1));
+  const double low = b.tile.call->real(0), high = b.tile.call->real(1);
   T* y = b.tile.y<T>();
-  for (int64_t i = 0; i < b.tile.n; ++i) y[i] = between(low, high, unit(drawn<T>(b.words, i)));
+  for (int64_t i = 0; i < b.tile.n; ++i) y[i] = uniform_of<T>(low, high, drawn<T>(b.words, i));
 }
 void uniform(const Call& c) {
-  visit_float(c[1].dtype, [&](auto zero) {
+  visit_uniform(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
     for_each_batch(c, uniform_batch<T>, 1, 0, 1, words_of<T>);
   });
@@ -301,10 +301,11 @@ void multinomial(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"random_bits", random_bits},           {"uniform", uniform},         {"normal", normal},
-    {"exponential", exponential},           {"randint", randint},         {"bernoulli", bernoulli},
-    {"permutation", permutation},           {"multinomial", multinomial}, {"dropout", dropout},
-    {"dropout_backward", dropout_backward},
+    {"random_bits", random_bits}, {"uniform", uniform, kTakesHalves},
+    {"normal", normal},           {"exponential", exponential},
+    {"randint", randint},         {"bernoulli", bernoulli},
+    {"permutation", permutation}, {"multinomial", multinomial},
+    {"dropout", dropout},         {"dropout_backward", dropout_backward},
 };
 
 }  // namespace

@@ -16,7 +16,8 @@ inline constexpr Types kDraws{bit(DType::i64), 0};
 inline constexpr Signature random_signatures[] = {
     {"random_bits", "y_i = the i-th word", {inout("state", kState), out("y", {bit(DType::i32), 0})}},
     {"uniform",
-     "y = low + (high − low) u < high, u = k 2⁻²⁴ from one word, k 2⁻⁵³ from two for double",
+     "y = low + (high − low) u < high, u = k 2⁻²⁴ from one word, k 2⁻⁵³ from two for double, k 2⁻¹¹ for float16, k 2⁻⁸ "
+     "for bfloat16",
      {inout("state", kState), out("y", kFloat), real("low"), real("high")}},
     {"normal",
      "y = mean + std z, z = √(−2 ln u₁) (cos 2πu₂, sin 2πu₂) (Box and Muller), from neighbouring words of a block",

@@ -21,6 +21,30 @@ PB_INLINE T between(T low, T high, T u) {
   return value < high ? value : low;
 }
 
+// As many bits of a word as a half's numbers below 1 have of their own: with more, u would be rounded up to 1.
+template <class T>
+inline constexpr int kUnitBits = std::is_same_v<T, Half> ? 11 : 8;
+
+// What is drawn for an element of type T.
+template <class T, class Number>
+PB_INLINE T uniform_of(double low, double high, Number k) {
+  if constexpr (is_half<T>) {
+    const float u = static_cast<float>(k >> (32 - kUnitBits<T>)) / (1 << kUnitBits<T>);
+    const auto from = static_cast<float>(low), to = static_cast<float>(high);
+    const T value(from + (to - from) * u);
+    return value < to ? value : T(from);
+  } else {
+    return between(static_cast<T>(low), static_cast<T>(high), unit(k));
+  }
+}
+
+template <class F>
+PB_HOST_INLINE void visit_uniform(DType t, F&& f) {
+  if (t == DType::f16) return f(Half{});
+  if (t == DType::bf16) return f(BFloat16{});
+  visit_float(t, f);
+}
+
 // ⌊n k 2⁻⁶⁴⌋
 PB_INLINE uint64_t below(uint64_t n, uint64_t k) {
   return static_cast<uint64_t>(static_cast<unsigned __int128>(n) * k >> 64);

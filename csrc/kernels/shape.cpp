@@ -210,10 +210,10 @@ void pad(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"cat", cat},
-    {"pad", pad},
-    {"tril", triangle_of<true>},
-    {"triu", triangle_of<false>},
+    {"cat", cat, kTakesHalves},
+    {"pad", pad, kTakesHalves},
+    {"tril", triangle_of<true>, kTakesHalves},
+    {"triu", triangle_of<false>, kTakesHalves},
 };
 
 }  // namespace

@@ -242,7 +242,7 @@ void nan_to_num_backward(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"where", where},
+    {"where", where, kTakesHalves},
     {"where_backward", where_backward},
     {"clamp", clamp},
     {"clamp_backward", clamp_backward},

@@ -1,7 +1,8 @@
 // Elements of a dtype that a kernel is told when it runs: one kernel for all integers, and for conversions that are
 // rare, where one for each would take several times as long to compile. Floats are read through their own type.
 //
-// What reads either takes a pointer P, an X* or an AnyPointer: read_as<T>(p + k, i), load_as<T, n>(p, i).
+// What reads any of them takes a pointer P, an X*, a HalfPointer or an AnyPointer: read_as<T>(p + k, i),
+// load_as<T, n>(p, i).
 #pragma once
 #include "common/elementwise.h"
 
@@ -35,10 +36,25 @@ struct AnyPointer {
         return f(reinterpret_cast<int8_t*>(data));
       case DType::u8:
         return f(reinterpret_cast<uint8_t*>(data));
+      case DType::f16:
+        return f(reinterpret_cast<Half*>(data));
+      case DType::bf16:
+        return f(reinterpret_cast<BFloat16*>(data));
       default:
         return f(reinterpret_cast<bool*>(data));
     }
   }
+};
+
+// Halves of either kind.
+struct HalfPointer {
+  const AnyHalf* data = nullptr;
+  Format format = {};
+
+  HalfPointer() = default;
+  explicit HalfPointer(const Operand& x) : data(x.data<AnyHalf>()), format(x.dtype) {}
+  PB_DEVICE HalfPointer(const AnyHalf* data, Format format) : data(data), format(format) {}
+  PB_DEVICE HalfPointer operator+(int64_t elements) const { return {data + elements, format}; }
 };
 
 // Element i as a T.
@@ -49,6 +65,11 @@ PB_DEVICE T read_as(const X* p, int64_t i) {
 template <class T>
 PB_DEVICE T read_as(AnyPointer p, int64_t i) {
   return p.visit([i](const auto* x) { return static_cast<T>(element(x, i)); });
+}
+
+template <class T>
+PB_DEVICE T read_as(HalfPointer p, int64_t i) {
+  return static_cast<T>(p.format.read(p.data[i]));
 }
 
 // Elements i n, …, i n + n − 1 as T.
@@ -62,6 +83,17 @@ PB_DEVICE Pack<T, n> load_as(const X* p, int64_t i) {
 template <class T, int n>
 PB_DEVICE Pack<T, n> load_as(AnyPointer p, int64_t i) {
   return p.visit([i](const auto* x) { return load_as<T, n>(x, i); });
+}
+template <class T, int n>
+PB_DEVICE Pack<T, n> load_as(HalfPointer p, int64_t i) {
+  const auto from = load_pack<n>(p.data, i);
+  Pack<T, n> pack;
+  for (int e = 0; e < n; ++e) pack.element[e] = static_cast<T>(p.format.read(from.element[e]));
+  return pack;
+}
+template <int n>
+bool takes_packs(const HalfPointer& p) {
+  return takes_packs<n>(p.data);
 }
 template <int n>
 bool takes_packs(const AnyPointer& p) {

@@ -40,11 +40,12 @@ struct Place {
   int left;
 };
 
-// What a thread holds of a chunk: packs of n neighbouring elements, one from every so many.
+// What a thread holds of a chunk of elements T: packs of n neighbouring ones, one from every so many, as numbers.
 template <class T, int n, class Team>
 struct Chunk {
+  using C = Computed<T>;
   static constexpr int packs = Team::held / n;
-  T x[packs * n];
+  C x[packs * n];
 
   PB_DEVICE static int64_t size() { return int64_t{packs * n} * Team::size(); }
   PB_DEVICE static Place place(int64_t length, int64_t chunk) {
@@ -55,14 +56,15 @@ struct Chunk {
   PB_DEVICE static int at(int j) { return j * Team::size() * n; }
 
   // Elements past the line's end are −∞.
-  PB_DEVICE void load(const T* line, int64_t step, Place p) {
+  PB_DEVICE void load(const T* line, int64_t step, Place p, Format format) {
     const T* own = line + p.first * step;
     for (int j = 0; j < packs; ++j) {
       if (n > 1 && at(j) + n <= p.left) {
         const auto pack = load_pack<n>(own + at(j), 0);
-        for (int e = 0; e < n; ++e) x[j * n + e] = pack.element[e];
+        for (int e = 0; e < n; ++e) x[j * n + e] = format.read(pack.element[e]);
       } else {
-        for (int e = 0; e < n; ++e) x[j * n + e] = at(j) + e < p.left ? own[(at(j) + e) * step] : -T(__builtin_inf());
+        for (int e = 0; e < n; ++e)
+          x[j * n + e] = at(j) + e < p.left ? format.read(own[(at(j) + e) * step]) : -C(__builtin_inf());
       }
     }
   }
@@ -75,16 +77,16 @@ struct Chunk {
   }
   // line_i = f(i, x_i)
   template <class F>
-  PB_DEVICE void store(T* line, int64_t step, Place p, const F& f) const {
+  PB_DEVICE void store(T* line, int64_t step, Place p, Format format, const F& f) const {
     T* own = line + p.first * step;
     for (int j = 0; j < packs; ++j) {
       if (n > 1 && at(j) + n <= p.left) {
         Pack<T, n> pack;
-        for (int e = 0; e < n; ++e) pack.element[e] = f(at(j) + e, x[j * n + e]);
+        for (int e = 0; e < n; ++e) format.write(pack.element[e], f(at(j) + e, x[j * n + e]));
         store_pack<n>(own + at(j), 0, pack);
       } else {
         for (int e = 0; e < n; ++e)
-          if (at(j) + e < p.left) own[(at(j) + e) * step] = f(at(j) + e, x[j * n + e]);
+          if (at(j) + e < p.left) format.write(own[(at(j) + e) * step], f(at(j) + e, x[j * n + e]));
       }
     }
   }

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "common/device.h"
+#include "common/halves.h"
 
 namespace pullback::cuda {
 
@@ -199,7 +199,17 @@ void launch_elements(const Space<sizeof...(T)>& s, F f, T*... p) {
   launch(strided_elements<F, T...>, blocks_for(s.size), kBlockSize, s, f, p...);
 }
 
-// f(inputs…, outputs…) for every element; T… are the operands' types in the order of the contract, inputs const.
+// Of the halves among the operands, which are of one kind.
+template <class... T>
+Format format_of(const Call& call) {
+  Format format;
+  int i = 0;
+  ((is_any_half<T> ? void(format = Format(call.operands[i++].dtype)) : void(++i)), ...);
+  return format;
+}
+
+// f(inputs…, outputs…) for every element; T… are the operands' types in the order of the contract, inputs const. Of
+// halves, f sees floats.
 template <class... T, class F>
 void elementwise(const Call& call, F f) {
   constexpr int operands = sizeof...(T), inputs = (0 + ... + (std::is_const_v<T> ? 1 : 0));
@@ -211,7 +221,15 @@ void elementwise(const Call& call, F f) {
     return call.operands[i++].template data<std::remove_pointer_t<decltype(zero)>>();
   };
   std::tuple<T*...> pointers{next(static_cast<T*>(nullptr))...};  // in braces: from left to right
-  std::apply([&](auto*... p) { launch_elements(s, f, p...); }, pointers);
+  std::apply(
+      [&](auto*... p) {
+        if constexpr ((is_any_half<T> || ...)) {
+          launch_elements(s, OnElements<F, T...>{f, format_of<T...>(call)}, p...);
+        } else {
+          launch_elements(s, f, p...);
+        }
+      },
+      pointers);
 }
 
 }  // namespace pullback::cuda

@@ -12,6 +12,12 @@ PB_DEVICE T root(T v) {
   return sqrt(min_fast(sizeof(T) == 4 ? T(__FLT_MAX__) : T(__DBL_MAX__), v));
 }
 
+// f(T{}) with what the parameters are stored as, if there are any.
+template <class F>
+void visit_parameters(const Call& c, F&& f) {
+  if (c.has(0)) visit_real(c[0].dtype, f);
+}
+
 // Element k of every list, in this order, as a call of its own.
 template <class... T, class F>
 void step_of_parameter(const Call& c, int k, std::initializer_list<int> lists, F f) {

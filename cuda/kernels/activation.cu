@@ -17,16 +17,18 @@ struct Backward {
 
 template <template <class> class Op>
 void forward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, T>(c, Forward<Op<T>, T>{Op<T>(c)});
+    using C = Computed<T>;
+    elementwise<const T, T>(c, Forward<Op<C>, C>{Op<C>(c)});
   });
 }
 template <template <class> class Op>
 void backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T>(c, Backward<Op<T>, T>{Op<T>(c)});
+    using C = Computed<T>;
+    elementwise<const T, const T, T>(c, Backward<Op<C>, C>{Op<C>(c)});
   });
 }
 
@@ -35,9 +37,9 @@ struct ReluOfNumber {
   PB_DEVICE void operator()(T x, T& y) const { y = T(0) > x ? T(0) : x; }  // x where it is NaN
 };
 void relu(const Call& c) {
-  visit_number(c[0].dtype, [&](auto zero) {
+  visit_real_number(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, T>(c, ReluOfNumber<T>());
+    elementwise<const T, T>(c, ReluOfNumber<Computed<T>>());
   });
 }
 
@@ -46,9 +48,9 @@ struct Heaviside {
   PB_DEVICE void operator()(T x, T value, T& y) const { y = x == T(0) ? value : T(x > T(0)); }
 };
 void heaviside(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) {
+  visit_real_any(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T>(c, Heaviside<T>());
+    elementwise<const T, const T, T>(c, Heaviside<Computed<T>>());
   });
 }
 
@@ -57,9 +59,9 @@ struct Prelu {
   PB_DEVICE void operator()(T x, T weight, T& y) const { y = x > 0 ? x : weight * x; }
 };
 void prelu(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T>(c, Prelu<T>());
+    elementwise<const T, const T, T>(c, Prelu<Computed<T>>());
   });
 }
 
@@ -71,9 +73,9 @@ struct PreluBackward {
   }
 };
 void prelu_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T, T>(c, PreluBackward<T>());
+    elementwise<const T, const T, const T, T, T>(c, PreluBackward<Computed<T>>());
   });
 }
 

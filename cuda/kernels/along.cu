@@ -46,7 +46,7 @@ void scatter(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"gather", gather},
+    {"gather", gather, kTakesHalves},
     {"scatter", scatter},
 };
 

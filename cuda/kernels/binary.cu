@@ -22,26 +22,26 @@ struct Backward {
 
 template <class Op, class T>
 void forward(const Call& c) {
-  elementwise<const T, const T, T>(c, Forward<Op, T>{device_error(c)});
+  elementwise<const T, const T, T>(c, Forward<Op, Computed<T>>{device_error(c)});
 }
 
 template <class Op>
 void of_any(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) { forward<Op, decltype(zero)>(c); });
+  visit_real_any(c[0].dtype, [&](auto zero) { forward<Op, decltype(zero)>(c); });
 }
 template <class Op>
 void of_numbers(const Call& c) {
-  visit_number(c[0].dtype, [&](auto zero) { forward<Op, decltype(zero)>(c); });
+  visit_real_number(c[0].dtype, [&](auto zero) { forward<Op, decltype(zero)>(c); });
 }
 template <class Op>
 void of_floats(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) { forward<Op, decltype(zero)>(c); });
+  visit_real(c[0].dtype, [&](auto zero) { forward<Op, decltype(zero)>(c); });
 }
 template <class Op>
 void backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T>(c, Backward<Op, T>());
+    elementwise<const T, const T, const T, T>(c, Backward<Op, Computed<T>>());
   });
 }
 

@@ -78,7 +78,7 @@ PB_DEVICE void put_piece(double own, double* part, int64_t piece) {
 }
 
 template <class Kind, class T>
-__global__ void norm_pieces(Tensors<T> tensors, int64_t pieces, double p, double* part) {
+__global__ void norm_pieces(Tensors<T> tensors, Format format, int64_t pieces, double p, double* part) {
   constexpr int n = 16 / sizeof(T);
   for (int64_t piece = block(); piece < pieces; piece += blocks()) {
     const int r = tensors.tensor_of(piece);
@@ -89,37 +89,39 @@ __global__ void norm_pieces(Tensors<T> tensors, int64_t pieces, double p, double
     if (reinterpret_cast<uintptr_t>(x) % 16 == 0) {
       for (int64_t i = begin / n + thread(); i < end / n; i += threads()) {
         const auto x_i = load_pack<n>(x, i);
-        for (int e = 0; e < n; ++e) own = Kind::join(own, Kind::term(static_cast<double>(x_i.element[e]), p));
+        for (int e = 0; e < n; ++e)
+          own = Kind::join(own, Kind::term(static_cast<double>(format.read(x_i.element[e])), p));
       }
       begin = end / n * n;
     }
     for (int64_t i = begin + thread(); i < end; i += threads())
-      own = Kind::join(own, Kind::term(static_cast<double>(x[i]), p));
+      own = Kind::join(own, Kind::term(static_cast<double>(format.read(x[i])), p));
     put_piece<Kind>(own, part, piece);
   }
 }
 template <class Kind, class T>
-__global__ void norm_strided(Space<1> space, const T* x, int64_t pieces, double p, double* part) {
+__global__ void norm_strided(Space<1> space, Format format, const T* x, int64_t pieces, double p, double* part) {
   for (int64_t piece = block(); piece < pieces; piece += blocks()) {
     const int64_t begin = piece * kPiece, end = end_of_piece(begin, space.size);
     double own = Kind::start;
     for (int64_t i = begin + thread(); i < end; i += threads())
-      own = Kind::join(own, Kind::term(static_cast<double>(x[space.at(0, i)]), p));
+      own = Kind::join(own, Kind::term(static_cast<double>(format.read(x[space.at(0, i)])), p));
     put_piece<Kind>(own, part, piece);
   }
 }
 
 // y = the norm from its pieces, by one block.
 template <class Kind, class T>
-__global__ void finish_norm(int64_t pieces, double p, const double* part, T* y) {
+__global__ void finish_norm(int64_t pieces, Format format, double p, const double* part, T* y) {
   double own = Kind::start;
   for (int64_t i = thread(); i < pieces; i += threads()) own = Kind::join(own, part[i]);
   own = reduce_block(own, JoinNorms<Kind>(), Kind::start);
-  if (thread() == 0) *y = static_cast<T>(Kind::finish(own, p));
+  if (thread() == 0) format.write(*y, static_cast<Computed<T>>(Kind::finish(own, p)));
 }
 
 template <class Kind, class T>
-void norm(const OperandList& list, double p, T* y) {
+void norm(const OperandList& list, double p, const Operand& y) {
+  const Format format(y.dtype);
   int64_t pieces = 0;
   for (int r = 0; r < list.count; ++r) pieces += pieces_of(list[r].size());
   Scratch scratch;
@@ -128,33 +130,33 @@ void norm(const OperandList& list, double p, T* y) {
       list,
       [&](const Tensors<T>& tensors) {
         const int64_t n = tensors.pieces();
-        launch(norm_pieces<Kind, T>, blocks_for_lines(n), kBlockSize, tensors, n, p, next);
+        launch(norm_pieces<Kind, T>, blocks_for_lines(n), kBlockSize, tensors, format, n, p, next);
         next += n;
       },
       [&](const Operand& x, const Space<1>& space) {
         const int64_t n = pieces_of(space.size);
-        launch(norm_strided<Kind, T>, blocks_for_lines(n), kBlockSize, space, static_cast<const T*>(x.data<T>()), n, p,
-               next);
+        launch(norm_strided<Kind, T>, blocks_for_lines(n), kBlockSize, space, format,
+               static_cast<const T*>(x.data<T>()), n, p, next);
         next += n;
       });
-  launch(finish_norm<Kind, T>, 1, kBlockSize, pieces, p, static_cast<const double*>(part), y);
+  launch(finish_norm<Kind, T>, 1, kBlockSize, pieces, format, p, static_cast<const double*>(part), y.data<T>());
 }
 void total_norm(const Call& c) {
   const OperandList list = c.list(0);
   int64_t elements = 0;
   for (int r = 0; r < list.count; ++r) elements += list[r].size();
-  visit_float(c[1].dtype, [&](auto zero) {
+  visit_real(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
-    visit_norm(c.real(0), elements, [&](auto kind) { norm<decltype(kind), T>(list, c.real(0), c[1].data<T>()); });
+    visit_norm(c.real(0), elements, [&](auto kind) { norm<decltype(kind), T>(list, c.real(0), c[1]); });
   });
 }
 
 // --- scaling ---------------------------------------------------------------------------------------------------------
 
 template <class T>
-__global__ void scale_pieces(Tensors<T> tensors, int64_t pieces, Scalar scalar) {
+__global__ void scale_pieces(Tensors<T> tensors, Format format, int64_t pieces, Scalar scalar) {
   constexpr int n = 16 / sizeof(T);
-  const T factor = static_cast<T>(scalar.real());
+  const auto factor = static_cast<Computed<T>>(scalar.real());
   if (factor == 1) return;
   for (int64_t piece = block(); piece < pieces; piece += blocks()) {
     const int r = tensors.tensor_of(piece);
@@ -164,40 +166,44 @@ __global__ void scale_pieces(Tensors<T> tensors, int64_t pieces, Scalar scalar) 
     if (reinterpret_cast<uintptr_t>(x) % 16 == 0) {
       for (int64_t i = begin / n + thread(); i < end / n; i += threads()) {
         auto x_i = load_pack<n>(static_cast<const T*>(x), i);
-        for (T& element : x_i.element) element *= factor;
+        for (T& element : x_i.element) format.write(element, format.read(element) * factor);
         store_pack<n>(x, i, x_i);
       }
       begin = end / n * n;
     }
-    for (int64_t i = begin + thread(); i < end; i += threads()) x[i] *= factor;
+    for (int64_t i = begin + thread(); i < end; i += threads()) format.write(x[i], format.read(x[i]) * factor);
   }
 }
 template <class T>
-__global__ void scale_strided(Space<1> space, T* x, Scalar scalar) {
-  const T factor = static_cast<T>(scalar.real());
+__global__ void scale_strided(Space<1> space, Format format, T* x, Scalar scalar) {
+  const auto factor = static_cast<Computed<T>>(scalar.real());
   if (factor == 1) return;
-  for (int64_t i = first(); i < space.size; i += stride()) x[space.at(0, i)] *= factor;
+  for (int64_t i = first(); i < space.size; i += stride()) {
+    T& element = x[space.at(0, i)];
+    format.write(element, format.read(element) * factor);
+  }
 }
 
 void scale_list(const Call& c) {
   if (!c.has(0)) return;
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
+    const Format format(c[0].dtype);
     each_tensor<T>(
         c.list(0),
         [&](const Tensors<T>& tensors) {
           const int64_t n = tensors.pieces();
-          launch(scale_pieces<T>, blocks_for_lines(n), kBlockSize, tensors, n, c.scalars[0]);
+          launch(scale_pieces<T>, blocks_for_lines(n), kBlockSize, tensors, format, n, c.scalars[0]);
         },
         [&](const Operand& x, const Space<1>& space) {
-          launch(scale_strided<T>, blocks_for(space.size), kBlockSize, space, x.data<T>(), c.scalars[0]);
+          launch(scale_strided<T>, blocks_for(space.size), kBlockSize, space, format, x.data<T>(), c.scalars[0]);
         });
   });
 }
 
 constexpr EntryRow rows[] = {
-    {"total_norm", total_norm},
-    {"scale_list", scale_list},
+    {"total_norm", total_norm, kTakesHalves},
+    {"scale_list", scale_list, kTakesHalves},
 };
 
 }  // namespace

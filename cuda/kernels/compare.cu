@@ -30,9 +30,9 @@ struct Close {
 
 template <template <class> class F, class Parameter>
 void test(const Call& c, Parameter parameter) {
-  visit_any(c[0].dtype, [&](auto zero) {
+  visit_real_any(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, bool>(c, F<T>{parameter});
+    elementwise<const T, const T, bool>(c, F<Computed<T>>{parameter});
   });
 }
 template <class Op>
@@ -53,9 +53,9 @@ struct LogicalNot {
   PB_DEVICE void operator()(T a, bool& y) const { y = a == T(0); }
 };
 void logical_not(const Call& c) {
-  visit_any(c[0].dtype, [&](auto zero) {
+  visit_real_any(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, bool>(c, LogicalNot<T>());
+    elementwise<const T, bool>(c, LogicalNot<Computed<T>>());
   });
 }
 
@@ -89,17 +89,17 @@ void bitwise_not(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"eq", order<Eq>},
-    {"ne", order<Ne>},
-    {"lt", order<Lt>},
-    {"le", order<Le>},
-    {"gt", order<Gt>},
-    {"ge", order<Ge>},
-    {"logical_and", logic<LogicalAnd>},
-    {"logical_or", logic<LogicalOr>},
-    {"logical_xor", logic<LogicalXor>},
-    {"logical_not", logical_not},
-    {"isclose", isclose},
+    {"eq", order<Eq>, kTakesHalves},
+    {"ne", order<Ne>, kTakesHalves},
+    {"lt", order<Lt>, kTakesHalves},
+    {"le", order<Le>, kTakesHalves},
+    {"gt", order<Gt>, kTakesHalves},
+    {"ge", order<Ge>, kTakesHalves},
+    {"logical_and", logic<LogicalAnd>, kTakesHalves},
+    {"logical_or", logic<LogicalOr>, kTakesHalves},
+    {"logical_xor", logic<LogicalXor>, kTakesHalves},
+    {"logical_not", logical_not, kTakesHalves},
+    {"isclose", isclose, kTakesHalves},
     {"bitwise_and", bits<And>},
     {"bitwise_or", bits<Or>},
     {"bitwise_xor", bits<Xor>},

@@ -24,14 +24,13 @@ Operand with_axis(const Operand& x, int64_t axis) {
 // w_k, 1 where there is no table.
 template <class T>
 struct Weights {
-  const T* table = nullptr;  // [C]
-  int64_t step = 0;
-  PB_DEVICE T at(int64_t k) const { return table ? table[k * step] : T(1); }
+  Strided<const T> table = {};  // [C]
+  PB_DEVICE Computed<T> at(int64_t k) const { return table.p ? table[k] : Computed<T>(1); }
 };
 template <class T>
 Weights<T> weights_of(const Call& c, int param) {
   if (!c.has(param)) return {};
-  return {c[param].data<T>(), c[param].strides[0]};
+  return {{c[param].data<T>(), c[param].strides[0], Format(c[param].dtype)}};
 }
 
 // The class of a line; −1 where it does not count.
@@ -66,12 +65,12 @@ struct AgainstClass {
   static constexpr bool dense = smooth;
   Classes classes;
   Weights<T> weights;
-  T keep, uniform;  // 1 − ε, ε / C
-  PB_DEVICE Point<T> point(int64_t place, bool reports) const {
+  Computed<T> keep, uniform;  // 1 − ε, ε / C
+  PB_DEVICE Point<Computed<T>> point(int64_t place, bool reports) const {
     const int64_t k = classes.at(place, reports);
-    return {k, k < 0 ? T(0) : keep * weights.at(k), k >= 0};
+    return {k, k < 0 ? Computed<T>(0) : keep * weights.at(k), k >= 0};
   }
-  PB_DEVICE T q(int64_t, int64_t, int64_t k) const { return uniform * weights.at(k); }
+  PB_DEVICE Computed<T> q(int64_t, int64_t, int64_t k) const { return uniform * weights.at(k); }
 };
 
 // w_k ((1 − ε) t_k + ε / C)
@@ -80,10 +79,11 @@ struct AgainstProbabilities {
   static constexpr bool dense = true;
   const T* target;
   Weights<T> weights;
-  T keep, uniform;
-  PB_DEVICE static Point<T> point(int64_t, bool) { return {-1, 0, true}; }
-  PB_DEVICE T q(int64_t place, int64_t step, int64_t k) const {
-    return weights.at(k) * fma(keep, target[place + k * step], uniform);
+  Computed<T> keep, uniform;
+  Format format;
+  PB_DEVICE static Point<Computed<T>> point(int64_t, bool) { return {-1, 0, true}; }
+  PB_DEVICE Computed<T> q(int64_t place, int64_t step, int64_t k) const {
+    return weights.at(k) * fma(keep, format.read(target[place + k * step]), uniform);
   }
 };
 
@@ -109,10 +109,12 @@ struct CrossEntropy {
   double* losses = nullptr;  // [lines], of each line where they are reduced, or null
   const T* dy = nullptr;     // of each line, or null
   Divisor divisor = {};      // of their sum
+  Format format = {};
 
-  PB_DEVICE T gradient_of(int64_t own) const { return dy ? dy[own] : static_cast<T>(1 / divisor.value()); }
-  PB_DEVICE void put(int64_t index, int64_t own, T value) const {
-    if (loss) loss[own] = value;
+  using C = Computed<T>;
+  PB_DEVICE C gradient_of(int64_t own) const { return dy ? format.read(dy[own]) : static_cast<C>(1 / divisor.value()); }
+  PB_DEVICE void put(int64_t index, int64_t own, C value) const {
+    if (loss) format.write(loss[own], value);
     if (losses) losses[index] = static_cast<double>(value);
   }
 };
@@ -128,36 +130,39 @@ struct Line {
 
 // From the first chunk to the last one, which stays held.
 template <class Held, class Team, class T, class Against>
-PB_DEVICE void read_line(const CrossEntropy<T, Against>& c, const T* x, int64_t chunks, Held& held, Line<T>& line) {
+PB_DEVICE void read_line(const CrossEntropy<T, Against>& c, const T* x, int64_t chunks, Held& held,
+                         Line<Computed<T>>& line) {
+  using C = Computed<T>;
   for (int64_t i = 0; i < chunks; ++i) {
     const Place p = Held::place(c.lines.length, i);
-    held.load(x, c.lines.step[kX], p);
+    held.load(x, c.lines.step[kX], p, c.format);
     line.e.take(held.x);
     if constexpr (Against::dense)
-      held.each(p, [&](int k, T x_k) {
-        const T q = c.against.q(line.target, c.lines.step[kTarget], p.first + k);
+      held.each(p, [&](int k, C x_k) {
+        const C q = c.against.q(line.target, c.lines.step[kTarget], p.first + k);
         line.sum_q += q;
         line.sum_qx = fma(q, x_k, line.sum_qx);
       });
   }
   line.e.template join<Team>();
   if constexpr (Against::dense) {
-    line.sum_q = Team::reduce(line.sum_q, Sum(), T(0));
-    line.sum_qx = Team::reduce(line.sum_qx, Sum(), T(0));
+    line.sum_q = Team::reduce(line.sum_q, Sum(), C(0));
+    line.sum_qx = Team::reduce(line.sum_qx, Sum(), C(0));
   }
 }
 
 // dx_k = g (p_k Σ q − q_k), p_k = e^(x_k − m) / s; the chunk that is held comes first.
 template <class Held, class T, class Against>
 PB_DEVICE void write_line(const CrossEntropy<T, Against>& c, const T* x, int64_t chunks, Held& held,
-                          const Line<T>& line, T* dx, T g) {
-  const T m = line.e.m, scale = g * (line.sum_q + line.point.weight) / line.e.s, of_point = g * line.point.weight;
+                          const Line<Computed<T>>& line, T* dx, Computed<T> g) {
+  using C = Computed<T>;
+  const C m = line.e.m, scale = g * (line.sum_q + line.point.weight) / line.e.s, of_point = g * line.point.weight;
   for (int64_t i = chunks - 1; i >= 0; --i) {
     const Place p = Held::place(c.lines.length, i);
-    if (i < chunks - 1) held.load(x, c.lines.step[kX], p);
+    if (i < chunks - 1) held.load(x, c.lines.step[kX], p, c.format);
     const int64_t to_point = line.point.k - p.first;
-    held.store(dx, c.lines.step[kDx], p, [&](int k, T x_k) {
-      T d = exp(x_k - m) * scale;
+    held.store(dx, c.lines.step[kDx], p, c.format, [&](int k, C x_k) {
+      C d = exp(x_k - m) * scale;
       if constexpr (Against::dense) d -= g * c.against.q(line.target, c.lines.step[kTarget], p.first + k);
       return k == to_point ? d - of_point : d;
     });
@@ -168,26 +173,27 @@ PB_DEVICE void write_line(const CrossEntropy<T, Against>& c, const T* x, int64_t
 template <int n, class Team, class T, class Against>
 PB_DEVICE void line_of_cross_entropy(const CrossEntropy<T, Against>& c, int64_t index) {
   using Held = Chunk<T, n, Team>;
+  using C = Computed<T>;
   const int64_t chunks = (c.lines.length + Held::size() - 1) / Held::size();
   int64_t place[kOperands];
   c.lines.all_at(index, place);
   const T* x = c.x + place[kX];
   T* dx = c.dx ? c.dx + place[kDx] : nullptr;
-  Line<T> line;
+  Line<C> line;
   line.target = place[kTarget];
   line.point = c.against.point(line.target, Team::rank() == 0);
   Held held;
   if (!line.point.counts) {
     if (Team::rank() == 0) c.put(index, place[kOwn], 0);
     for (int64_t i = 0; dx && i < chunks; ++i)
-      held.store(dx, c.lines.step[kDx], Held::place(c.lines.length, i), [](int, T) { return T(0); });
+      held.store(dx, c.lines.step[kDx], Held::place(c.lines.length, i), c.format, [](int, C) { return C(0); });
     return;
   }
   read_line<Held, Team>(c, x, chunks, held, line);
   if (Team::rank() == 0) {
-    const T m = line.e.m, log_s = log(line.e.s);
-    T loss = 0;
-    if (line.point.k >= 0) loss = line.point.weight * (log_s - (x[line.point.k * c.lines.step[kX]] - m));
+    const C m = line.e.m, log_s = log(line.e.s);
+    C loss = 0;
+    if (line.point.k >= 0) loss = line.point.weight * (log_s - (c.format.read(x[line.point.k * c.lines.step[kX]]) - m));
     if (Against::dense) loss += log_s * line.sum_q - (line.sum_qx - m * line.sum_q);
     c.put(index, place[kOwn], loss);
   }
@@ -214,14 +220,15 @@ void launch_blocks(const CrossEntropy<T, Against>& c) {
 template <class T, class Against>
 void launch_lines(const CrossEntropy<T, Against>& c) {
   constexpr int64_t short_line = 16, many = 1024;
+  using C = Computed<T>;
   constexpr int n = 16 / sizeof(T);
   const Lines<kOperands>& lines = c.lines;
   const bool columns = lines.step[kX] != 1 && lines.count >= many;
   if (columns || lines.length <= short_line)
-    return launch(each_line<1, Alone<T>, T, Against>, blocks_for(lines.count), kBlockSize, c);
+    return launch(each_line<1, Alone<C>, T, Against>, blocks_for(lines.count), kBlockSize, c);
   if (has_packs<n>(lines, kX, c.x) && (c.dx == nullptr || has_packs<n>(lines, kDx, c.dx)))
-    return launch_blocks<n, Block<T, n == 4 && !Against::dense ? 1024 : 512>>(c);  // such that registers suffice
-  launch_blocks<1, Block<T, 512>>(c);
+    return launch_blocks<n, Block<C, n >= 4 && !Against::dense ? 1024 : 512>>(c);  // such that registers suffice
+  launch_blocks<1, Block<C, 512>>(c);
 }
 
 // --- sums over lines -------------------------------------------------------------------------------------------------
@@ -255,9 +262,10 @@ struct TotalLoss : SumOfDoubles {
   const double* x;
   Divisor divisor;
   T* y;
+  Format format;
   const TotalLoss& results() const { return *this; }
   PB_DEVICE void take(double& s, int, int64_t i) const { s += x[i]; }
-  PB_DEVICE void put(double s, int64_t) const { *y = static_cast<T>(s / divisor.value()); }
+  PB_DEVICE void put(double s, int64_t) const { format.write(*y, static_cast<Computed<T>>(s / divisor.value())); }
 };
 
 // For the mean over lines that have a class each.
@@ -273,9 +281,9 @@ Divisor counted_weight(const Classes& classes, const Weights<T>& weights, const 
   return {1, f.y};
 }
 template <class T>
-void put_total(const double* losses, int64_t n, Divisor divisor, T* loss) {
+void put_total(const double* losses, int64_t n, Divisor divisor, const Operand& loss) {
   TotalLoss<T> f;
-  f.x = losses, f.divisor = divisor, f.y = loss;
+  f.x = losses, f.divisor = divisor, f.y = loss.data<T>(), f.format = Format(loss.dtype);
   reduce_in_rows(f, 1, n);
 }
 
@@ -296,17 +304,19 @@ void cross_entropy_of(const Call& c, const Against& against, const Operand& targ
   f.losses = wants_loss && !each ? scratch.take<double>(f.lines.count) : nullptr;
   f.dy = has_dy ? c[3].data<T>() : nullptr;
   f.divisor = divisor;
+  f.format = Format(c[0].dtype);
   launch_lines(f);
-  if (f.losses) put_total(f.losses, f.lines.count, divisor, c[4].data<T>());
+  if (f.losses) put_total<T>(f.losses, f.lines.count, divisor, c[4]);
 }
 
 void cross_entropy(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     const int64_t axis = c.integer(0), reduction = c.integer(3);
     const Classes classes = classes_of(c, 1, c.integer(1), c[0].shape[axis]);
     const Weights<T> weights = weights_of<T>(c, 2);
-    const T smoothing = static_cast<T>(c.real(2)), uniform = smoothing / static_cast<T>(classes.bound);
+    using C = Computed<T>;
+    const C smoothing = static_cast<C>(c.real(2)), uniform = smoothing / static_cast<C>(classes.bound);
     const Operand target = with_axis(c[1], axis);
     Scratch scratch;
     Divisor divisor;
@@ -319,12 +329,13 @@ void cross_entropy(const Call& c) {
   });
 }
 void cross_entropy_soft(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     const int64_t axis = c.integer(0), reduction = c.integer(2), classes = c[0].shape[axis];
-    const T smoothing = static_cast<T>(c.real(1));
+    using C = Computed<T>;
+    const C smoothing = static_cast<C>(c.real(1));
     const AgainstProbabilities<T> against{c[1].data<T>(), weights_of<T>(c, 2), 1 - smoothing,
-                                          smoothing / static_cast<T>(classes)};
+                                          smoothing / static_cast<C>(classes), Format(c[1].dtype)};
     Divisor divisor;
     if (reduction == Reduction::mean) divisor.known = static_cast<double>(make_lines<1>(c, axis).count);
     cross_entropy_of<T>(c, against, c[1], reduction, divisor);
@@ -342,16 +353,18 @@ struct Scale {
 template <class T>
 struct PrepareScale {
   const T* dy;
+  Format format;
   bool in_place;
-  PB_DEVICE Scale<T> prepare() const { return {*dy, in_place}; }
+  PB_DEVICE Scale<Computed<T>> prepare() const { return {format.read(*dy), in_place}; }
 };
 void cross_entropy_scale(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     const Operand operands[] = {c[0], c[2]};
     Call without_dy = c;
     without_dy.operands = operands;
-    elementwise<const T, T>(without_dy, PrepareScale<T>{c[1].data<T>(), c[0].data<T>() == c[2].data<T>()});
+    elementwise<const T, T>(without_dy,
+                            PrepareScale<T>{c[1].data<T>(), Format(c[1].dtype), c[0].data<T>() == c[2].data<T>()});
   });
 }
 
@@ -359,16 +372,18 @@ void cross_entropy_scale(const Call& c) {
 
 // ℓ_i = −w_k x_ik, k = target_i. Operands of the lines: x, target, loss.
 template <class T>
-__global__ void nll_of_lines(Lines<3> lines, Classes classes, Weights<T> weights, const T* x, T* loss, double* losses) {
+__global__ void nll_of_lines(Lines<3> lines, Classes classes, Weights<T> weights, Format format, const T* x, T* loss,
+                             double* losses) {
+  using C = Computed<T>;
   for (int64_t i = first(); i < lines.count; i += stride()) {
     const int64_t k = classes.at(lines.at(1, i), true);
-    const T value = k < 0 ? T(0) : -weights.at(k) * x[lines.at(0, i) + k * lines.step[0]];
-    if (loss) loss[lines.at(2, i)] = value;
+    const C value = k < 0 ? C(0) : -weights.at(k) * format.read(x[lines.at(0, i) + k * lines.step[0]]);
+    if (loss) format.write(loss[lines.at(2, i)], value);
     if (losses) losses[i] = static_cast<double>(value);
   }
 }
 void nll_loss(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     const int64_t axis = c.integer(0), reduction = c.integer(2);
     const bool each = reduction == Reduction::none;
@@ -378,33 +393,34 @@ void nll_loss(const Call& c) {
     const Weights<T> weights = weights_of<T>(c, 2);
     Scratch scratch;
     double* losses = each ? nullptr : scratch.take<double>(lines.count);
-    launch(nll_of_lines<T>, blocks_for(lines.count), kBlockSize, lines, classes, weights,
+    launch(nll_of_lines<T>, blocks_for(lines.count), kBlockSize, lines, classes, weights, Format(c[0].dtype),
            static_cast<const T*>(c[0].data<T>()), each ? c[3].data<T>() : nullptr, losses);
     if (each) return;
     Divisor divisor;
     if (reduction == Reduction::mean) divisor = counted_weight(classes, weights, c[1], scratch);
-    put_total(losses, lines.count, divisor, c[3].data<T>());
+    put_total<T>(losses, lines.count, divisor, c[3]);
   });
 }
 
-template <class T>
+template <class C>
 struct Zero {
-  PB_DEVICE void operator()(T& y) const { y = 0; }
+  PB_DEVICE void operator()(C& y) const { y = 0; }
 };
 
 // dx_ik = −g_i w_k, k = target_i, where the rest is 0 already. Operands of the lines: dx, target, dy.
 template <class T>
-__global__ void nll_backward_of_lines(Lines<3> lines, Classes classes, Weights<T> weights, const T* dy, Divisor divisor,
-                                      T* dx) {
+__global__ void nll_backward_of_lines(Lines<3> lines, Classes classes, Weights<T> weights, Format format, const T* dy,
+                                      Divisor divisor, T* dx) {
+  using C = Computed<T>;
   for (int64_t i = first(); i < lines.count; i += stride()) {
     const int64_t k = classes.at(lines.at(1, i), true);
     if (k < 0) continue;
-    const T g = dy[lines.at(2, i)] / static_cast<T>(divisor.value());
-    dx[lines.at(0, i) + k * lines.step[0]] = -g * weights.at(k);
+    const C g = format.read(dy[lines.at(2, i)]) / static_cast<C>(divisor.value());
+    format.write(dx[lines.at(0, i) + k * lines.step[0]], -g * weights.at(k));
   }
 }
 void nll_loss_backward(const Call& c) {
-  visit_float(c[3].dtype, [&](auto zero) {
+  visit_real(c[3].dtype, [&](auto zero) {
     using T = decltype(zero);
     const int64_t axis = c.integer(0), reduction = c.integer(2);
     const Operand target = with_axis(c[1], axis);
@@ -419,18 +435,18 @@ void nll_loss_backward(const Call& c) {
     if (reduction == Reduction::mean) divisor = counted_weight(classes, weights, c[1], scratch);
     Call only_dx = c;
     only_dx.operands = &c[3];
-    elementwise<T>(only_dx, Zero<T>());
-    launch(nll_backward_of_lines<T>, blocks_for(lines.count), kBlockSize, lines, classes, weights,
+    elementwise<T>(only_dx, Zero<Computed<T>>());
+    launch(nll_backward_of_lines<T>, blocks_for(lines.count), kBlockSize, lines, classes, weights, Format(c[0].dtype),
            static_cast<const T*>(c[0].data<T>()), divisor, c[3].data<T>());
   });
 }
 
 constexpr EntryRow rows[] = {
-    {"cross_entropy", cross_entropy},
-    {"cross_entropy_soft", cross_entropy_soft},
-    {"cross_entropy_scale", cross_entropy_scale},
-    {"nll_loss", nll_loss},
-    {"nll_loss_backward", nll_loss_backward},
+    {"cross_entropy", cross_entropy, kTakesHalves},
+    {"cross_entropy_soft", cross_entropy_soft, kTakesHalves},
+    {"cross_entropy_scale", cross_entropy_scale, kTakesHalves},
+    {"nll_loss", nll_loss, kTakesHalves},
+    {"nll_loss_backward", nll_loss_backward, kTakesHalves},
 };
 
 }  // namespace

@@ -22,19 +22,23 @@ struct Total {
   T* loss;
   double divisor;
   bool packed;
+  Format format;
 
   const Total& results() const { return *this; }
   PB_DEVICE double start() const { return 0; }
   PB_DEVICE double join(double a, double b) const { return a + b; }
   PB_DEVICE int row(int64_t) const { return 0; }
-  PB_DEVICE void take(double& s, int, int64_t i) const {
-    s += static_cast<double>(op.f(x[space.at(1, i)] - y[space.at(0, i)]));
-  }
+  PB_DEVICE void take(double& s, int, int64_t i) const { s += loss_of(x[space.at(1, i)], y[space.at(0, i)]); }
   PB_DEVICE void take_pack(double* s, int, int64_t i) const {
     const auto x_i = load_pack<pack>(x, i), y_i = load_pack<pack>(y, i);
-    for (int e = 0; e < pack; ++e) s[e] += static_cast<double>(op.f(x_i.element[e] - y_i.element[e]));
+    for (int e = 0; e < pack; ++e) s[e] += loss_of(x_i.element[e], y_i.element[e]);
   }
-  PB_DEVICE void put(double s, int64_t) const { *loss = static_cast<T>(s / divisor); }
+  PB_DEVICE void put(double s, int64_t) const { format.write(*loss, static_cast<Computed<T>>(s / divisor)); }
+
+ private:
+  PB_DEVICE double loss_of(T x_i, T y_i) const {
+    return static_cast<double>(op.f(format.read(x_i) - format.read(y_i)));
+  }
 };
 
 // The sum or mean of all losses. y stretches to x's shape.
@@ -43,7 +47,8 @@ void reduce(const Call& c, bool divide) {
   if (!stretches(c[1], c[0])) return c.error->set(ErrorCode::bad_shape, 1, 0);
   if (c[2].size() != 1) return c.error->set(ErrorCode::bad_shape, 2, 0);
   const Operand operands[] = {c[1], c[0]};  // the last one's shape is that of all
-  Total<Op, T> f{Op(c), make_space<2>(operands, 1), c[1].data<T>(), c[0].data<T>(), c[2].data<T>(), 1, false};
+  Total<Op, T> f{Op(c), make_space<2>(operands, 1), c[1].data<T>(), c[0].data<T>(), c[2].data<T>(), 1,
+                 false, Format(c[0].dtype)};
   if (divide) f.divisor = static_cast<double>(c[0].size());
   f.packed = f.space.linear && takes_packs<f.pack>(f.x) && takes_packs<f.pack>(f.y);
   reduce_in_rows(f, 1, f.space.size);
@@ -51,11 +56,12 @@ void reduce(const Call& c, bool divide) {
 
 template <template <class> class Op>
 void forward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
+    using C = Computed<T>;
     const int64_t reduction = c.integer(0);
-    if (reduction == Reduction::none) return elementwise<const T, const T, T>(c, Each<Op<T>, T>{Op<T>(c)});
-    reduce<Op<T>, T>(c, reduction == Reduction::mean);
+    if (reduction == Reduction::none) return elementwise<const T, const T, T>(c, Each<Op<C>, C>{Op<C>(c)});
+    reduce<Op<C>, T>(c, reduction == Reduction::mean);
   });
 }
 
@@ -73,9 +79,10 @@ struct Backward {
 
 template <template <class> class Op>
 void backward(const Call& c) {
-  visit_float(c[1].dtype, [&](auto zero) {
+  visit_real(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
-    const Backward<Op<T>, T> f{Op<T>(c), static_cast<T>(c.real(0))};
+    using C = Computed<T>;
+    const Backward<Op<C>, C> f{Op<C>(c), static_cast<C>(c.real(0))};
     if (c.has(4)) return elementwise<const T, const T, const T, T, T>(c, f);
     elementwise<const T, const T, const T, T>(c, f);
   });

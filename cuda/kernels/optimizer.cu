@@ -75,13 +75,14 @@ struct PrepareSgdMomentum : SgdCall {
 };
 
 template <class T>
-void sgd(const Call& c) {
+void sgd_of(const Call& c) {
+  using C = Computed<T>;
   const SgdCall h(c);
   for (int k = 0; k < c.list(0).count; ++k) {
     if (c.list(2).count == 0) {
-      step_of_parameter<const T, const T, T>(c, k, {0, 1, 0}, PrepareSgd<T>{h});
+      step_of_parameter<const T, const T, T>(c, k, {0, 1, 0}, PrepareSgd<C>{h});
     } else {
-      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, PrepareSgdMomentum<T>{h});
+      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, PrepareSgdMomentum<C>{h});
     }
   }
 }
@@ -135,9 +136,10 @@ struct PrepareAdam {
 };
 
 template <class T>
-void adam(const Call& c) {
+void adam_of(const Call& c) {
   count_steps(c.list(5));
-  PrepareAdam<T> h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(5), c.flag(7), nullptr};
+  PrepareAdam<Computed<T>> h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3],
+                             c.scalars[4], c.flag(5),    c.flag(7),    nullptr};
   for (int k = 0; k < c.list(0).count; ++k) {
     h.step = c.list(5)[k].data<float>();
     if (c.flag(6)) {
@@ -200,37 +202,41 @@ struct PrepareRmsprop : RmspropCall {
 };
 
 template <class T>
-void rmsprop(const Call& c) {
+void rmsprop_of(const Call& c) {
+  using C = Computed<T>;
   count_steps(c.list(5));
   const RmspropCall h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(6), c.flag(7)};
   const bool centered = c.flag(5), momentum = c.list(4).count > 0;
   for (int k = 0; k < c.list(0).count; ++k) {
     if (centered && momentum) {
       step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4},
-                                                                                 PrepareRmsprop<T, true, true>{h});
+                                                                                 PrepareRmsprop<C, true, true>{h});
     } else if (centered || momentum) {
       const int more = centered ? 3 : 4;
       const auto step = [&](auto f) {
         step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, more, 0, 2, more}, f);
       };
-      centered ? step(PrepareRmsprop<T, true, false>{h}) : step(PrepareRmsprop<T, false, true>{h});
+      centered ? step(PrepareRmsprop<C, true, false>{h}) : step(PrepareRmsprop<C, false, true>{h});
     } else {
-      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, PrepareRmsprop<T, false, false>{h});
+      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, PrepareRmsprop<C, false, false>{h});
     }
   }
 }
 
-template <void (*of_float)(const Call&), void (*of_double)(const Call&)>
-void by_dtype(const Call& c) {
-  if (!c.has(0)) return;  // no parameters
-  if (c[0].dtype == DType::f32) return of_float(c);
-  of_double(c);
+void sgd(const Call& c) {
+  visit_parameters(c, [&](auto zero) { sgd_of<decltype(zero)>(c); });
+}
+void adam(const Call& c) {
+  visit_parameters(c, [&](auto zero) { adam_of<decltype(zero)>(c); });
+}
+void rmsprop(const Call& c) {
+  visit_parameters(c, [&](auto zero) { rmsprop_of<decltype(zero)>(c); });
 }
 
 constexpr EntryRow rows[] = {
-    {"sgd", by_dtype<sgd<float>, sgd<double>>},
-    {"adam", by_dtype<adam<float>, adam<double>>},
-    {"rmsprop", by_dtype<rmsprop<float>, rmsprop<double>>},
+    {"sgd", sgd, kTakesHalves},
+    {"adam", adam, kTakesHalves},
+    {"rmsprop", rmsprop, kTakesHalves},
 };
 
 }  // namespace

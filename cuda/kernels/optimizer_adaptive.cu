@@ -58,10 +58,11 @@ struct PrepareNadam {
 
 template <template <class> class Step, int count, class T>
 void step_of(const Call& c) {
-  constexpr int states = Step<T>::states;
+  using C = Computed<T>;
+  constexpr int states = Step<C>::states;
   const OperandList steps = c.list(2 + states);
   count_steps(steps);
-  PrepareStep<T, Step<T>, count> h{Scalars<count>(c), nullptr};
+  PrepareStep<C, Step<C>, count> h{Scalars<count>(c), nullptr};
   for (int k = 0; k < steps.count; ++k) {
     h.step = steps[k].data<float>();
     if constexpr (states == 1) {
@@ -79,10 +80,10 @@ __global__ void multiply_momentum(Scalars<count> c, const float* step, float* pr
 }
 
 template <class T>
-void nadam(const Call& c) {
+void nadam_of(const Call& c) {
   constexpr int count = 8;
   count_steps(c.list(5));
-  PrepareNadam<T, count> h{Scalars<count>(c), nullptr, nullptr};
+  PrepareNadam<Computed<T>, count> h{Scalars<count>(c), nullptr, nullptr};
   for (int k = 0; k < c.list(0).count; ++k) {
     h.step = c.list(5)[k].template data<float>();
     h.product = c.list(4)[k].template data<float>();
@@ -91,19 +92,18 @@ void nadam(const Call& c) {
   }
 }
 
-template <void (*of_float)(const Call&), void (*of_double)(const Call&)>
-void by_dtype(const Call& c) {
-  if (!c.has(0)) return;  // no parameters
-  if (c[0].dtype == DType::f32) return of_float(c);
-  of_double(c);
+template <template <class> class Step, int count>
+void step(const Call& c) {
+  visit_parameters(c, [&](auto zero) { step_of<Step, count, decltype(zero)>(c); });
+}
+void nadam(const Call& c) {
+  visit_parameters(c, [&](auto zero) { nadam_of<decltype(zero)>(c); });
 }
 
 constexpr EntryRow rows[] = {
-    {"adagrad", by_dtype<step_of<Adagrad, 5, float>, step_of<Adagrad, 5, double>>},
-    {"adadelta", by_dtype<step_of<Adadelta, 5, float>, step_of<Adadelta, 5, double>>},
-    {"adamax", by_dtype<step_of<Adamax, 6, float>, step_of<Adamax, 6, double>>},
-    {"nadam", by_dtype<nadam<float>, nadam<double>>},
-    {"radam", by_dtype<step_of<Radam, 7, float>, step_of<Radam, 7, double>>},
+    {"adagrad", step<Adagrad, 5>, kTakesHalves}, {"adadelta", step<Adadelta, 5>, kTakesHalves},
+    {"adamax", step<Adamax, 6>, kTakesHalves},   {"nadam", nadam, kTakesHalves},
+    {"radam", step<Radam, 7>, kTakesHalves},
 };
 
 }  // namespace

@@ -118,6 +118,17 @@ __global__ void draw_elements(Space<sizeof...(T)> s, const Philox* stream, F f, 
   }
 }
 
+// f, which takes a number first, as OnElements.
+template <class F, class... T>
+struct DrawnOnElements : F {
+  Format format;
+  PB_DEVICE void operator()(typename F::Number k, T&... element) const {
+    const F& f = *this;
+    const auto of_number = [&](auto&... x) { f(k, x...); };
+    OnElements<decltype(of_number), T...>{of_number, format}(element...);
+  }
+};
+
 // f(number, inputs…, outputs…) for every element of the operands after the state.
 template <class... T, class F>
 void for_each_drawn(const Call& c, F f) {
@@ -130,7 +141,16 @@ void for_each_drawn(const Call& c, F f) {
   const auto next = [&](auto* zero) { return c[i++].template data<std::remove_pointer_t<decltype(zero)>>(); };
   std::tuple<T*...> pointers{next(static_cast<T*>(nullptr))...};
   const int64_t blocks = blocks_for(s.size, F::elements);
-  std::apply([&](auto*... p) { launch(draw_elements<F, T...>, blocks, kBlockSize, s, stream, f, p...); }, pointers);
+  std::apply(
+      [&](auto*... p) {
+        if constexpr ((is_any_half<T> || ...)) {
+          using G = DrawnOnElements<F, T...>;
+          launch(draw_elements<G, T...>, blocks, kBlockSize, s, stream, G{f, Format(c[1].dtype)}, p...);
+        } else {
+          launch(draw_elements<F, T...>, blocks, kBlockSize, s, stream, f, p...);
+        }
+      },
+      pointers);
 }
 
 // --- elementwise -----------------------------------------------------------------------------------------------------
@@ -142,13 +162,13 @@ void random_bits(const Call& c) { for_each_drawn<uint32_t>(c, Bits()); }
 
 template <class T>
 struct Uniform : WordsOf<T> {
-  T low, high;
-  PB_DEVICE void operator()(typename WordsOf<T>::Number k, T& y) const { y = between(low, high, unit(k)); }
+  double low, high;
+  PB_DEVICE void operator()(typename WordsOf<T>::Number k, T& y) const { y = uniform_of<T>(low, high, k); }
 };
 void uniform(const Call& c) {
-  visit_float(c[1].dtype, [&](auto zero) {
+  visit_uniform(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
-    for_each_drawn<T>(c, Uniform<T>{{}, static_cast<T>(c.real(0)), static_cast<T>(c.real(1))});
+    for_each_drawn<T>(c, Uniform<T>{{}, c.real(0), c.real(1)});
   });
 }
 
@@ -170,9 +190,10 @@ struct NormalNumber {
   PB_DEVICE void operator()(T z, T& y) const { y = mean + std * z; }
 };
 void normal(const Call& c) {
-  visit_float(c[1].dtype, [&](auto zero) {
+  visit_real(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
-    for_each_drawn<T>(c, NormalNumber<T>{static_cast<T>(c.real(0)), static_cast<T>(c.real(1))});
+    using C = Computed<T>;
+    for_each_drawn<T>(c, NormalNumber<C>{static_cast<C>(c.real(0)), static_cast<C>(c.real(1))});
   });
 }
 
@@ -185,9 +206,10 @@ struct Exponential : WordsOf<T> {
   }
 };
 void exponential(const Call& c) {
-  visit_float(c[1].dtype, [&](auto zero) {
+  visit_real(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
-    for_each_drawn<T>(c, Exponential<T>{{}, static_cast<T>(1 / c.real(0))});
+    using C = Computed<T>;
+    for_each_drawn<T>(c, Exponential<C>{{}, static_cast<C>(1 / c.real(0))});
   });
 }
 
@@ -232,10 +254,11 @@ struct Dropout : OneWord {
   }
 };
 void dropout(const Call& c) {
-  visit_float(c[1].dtype, [&](auto zero) {
+  visit_real(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
+    using C = Computed<T>;
     const double p = c.real(0);
-    for_each_drawn<const T, T, bool>(c, Dropout<T>{{}, static_cast<T>(keep_scale(p)), first_kept(p)});
+    for_each_drawn<const T, T, bool>(c, Dropout<C>{{}, static_cast<C>(keep_scale(p)), first_kept(p)});
   });
 }
 
@@ -245,9 +268,10 @@ struct DropoutBackward {
   PB_DEVICE void operator()(T dy, bool mask, T& dx) const { dx = mask ? dy * scale : T(0); }
 };
 void dropout_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const bool, T>(c, DropoutBackward<T>{static_cast<T>(keep_scale(c.real(0)))});
+    using C = Computed<T>;
+    elementwise<const T, const bool, T>(c, DropoutBackward<C>{static_cast<C>(keep_scale(c.real(0)))});
   });
 }
 
@@ -400,10 +424,16 @@ void multinomial(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"random_bits", random_bits},           {"uniform", uniform},         {"normal", normal},
-    {"exponential", exponential},           {"randint", randint},         {"bernoulli", bernoulli},
-    {"permutation", permutation},           {"multinomial", multinomial}, {"dropout", dropout},
-    {"dropout_backward", dropout_backward},
+    {"random_bits", random_bits},
+    {"uniform", uniform, kTakesHalves},
+    {"normal", normal, kTakesHalves},
+    {"exponential", exponential, kTakesHalves},
+    {"randint", randint},
+    {"bernoulli", bernoulli},
+    {"permutation", permutation},
+    {"multinomial", multinomial},
+    {"dropout", dropout, kTakesHalves},
+    {"dropout_backward", dropout_backward, kTakesHalves},
 };
 
 }  // namespace

@@ -33,7 +33,7 @@ template <class Op, class P>
 struct Terms : Results<Op> {
   using State = typename Op::State;
   using Term = typename Op::Term;
-  static constexpr int pack = std::is_same_v<P, double*> ? 2 : 4;
+  static constexpr int pack = std::is_same_v<P, double*> ? 2 : std::is_same_v<P, HalfPointer> ? 8 : 4;
   P x = {};
   Space<1> terms = {};
   bool packed = false, even = false;
@@ -94,9 +94,11 @@ void reduce(const Call& c, P x, Op op, const Operand& result, const Operand* bes
   reduce_in_rows(f, f.kept.size, f.terms.size);
 }
 
-// In y's type; terms of another are converted.
+// In y's type, float for halves; terms of another are converted.
 template <class Op, class T>
 void sum_in(const Call& c) {
+  if constexpr (std::is_same_v<T, float>)
+    if (is_half_type(c[0].dtype)) return reduce(c, HalfPointer(c[0]), Fold<T, Op>(), c[1]);
   if constexpr (is_float<T>)
     if (c[0].dtype == c[1].dtype) return reduce(c, c[0].data<T>(), Fold<T, Op>(), c[1]);
   reduce(c, AnyPointer(c[0]), Fold<T, Op>(), c[1]);
@@ -104,12 +106,14 @@ void sum_in(const Call& c) {
 template <class Op>
 void sum_of(const Call& c) {
   if (c[1].dtype == DType::i64) return sum_in<Op, int64_t>(c);
-  visit_float(c[1].dtype, [&](auto zero) { sum_in<Op, decltype(zero)>(c); });
+  if (c[1].dtype == DType::f64) return sum_in<Op, double>(c);
+  sum_in<Op, float>(c);
 }
 
 // make(T{}) is the reducer.
 template <class Make>
 void reduce_float(const Call& c, const Make& make, const Operand* beside = nullptr) {
+  if (is_half_type(c[0].dtype)) return reduce(c, HalfPointer(c[0]), make(float{}), c[1], beside);
   visit_float(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     reduce(c, c[0].data<T>(), make(zero), c[1], beside);
@@ -133,19 +137,25 @@ void moments(const Call& c) {
   reduce_float(c, [&](auto zero) { return Moments<decltype(zero)>{c.scalars[0], root}; }, &c[2]);
 }
 
+// As visit_computed, halves in float.
+template <class F>
+void visit_terms(const Operand& x, F&& f) {
+  if (is_half_type(x.dtype)) return f(HalfPointer(x), float{});
+  visit_computed(x, f);
+}
 template <class Op>
 void extreme_value(const Call& c) {
-  visit_computed(c[0], [&](auto x, auto zero) { reduce(c, x, Fold<decltype(zero), Op>(), c[1]); });
+  visit_terms(c[0], [&](auto x, auto zero) { reduce(c, x, Fold<decltype(zero), Op>(), c[1]); });
 }
 template <class Op, bool with_value>
 void extremum(const Call& c) {
-  visit_computed(c[0], [&](auto x, auto zero) {
+  visit_terms(c[0], [&](auto x, auto zero) {
     reduce(c, x, Extremum<decltype(zero), Op>(), c[1 + with_value], with_value ? &c[1] : nullptr);
   });
 }
 template <Count wanted>
 void count(const Call& c) {
-  visit_computed(c[0], [&](auto x, auto zero) { reduce(c, x, CountNonzero<decltype(zero)>{wanted}, c[1]); });
+  visit_terms(c[0], [&](auto x, auto zero) { reduce(c, x, CountNonzero<decltype(zero)>{wanted}, c[1]); });
 }
 
 // --- pullbacks -------------------------------------------------------------------------------------------------------
@@ -212,9 +222,9 @@ struct ExtremumBackward {
 
 template <template <class> class F, int inputs>
 void backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    const F<T> f(c);
+    const F<Computed<T>> f(c);
     if constexpr (inputs == 1) elementwise<const T, T>(c, f);
     if constexpr (inputs == 2) elementwise<const T, const T, T>(c, f);
     if constexpr (inputs == 3) elementwise<const T, const T, const T, T>(c, f);
@@ -260,30 +270,30 @@ void prod_backward(const Call& c) {
 }
 
 constexpr EntryRow rows[] = {
-    {"sum", sum_of<Add>},
-    {"mean", fold_float<Mean>},
-    {"prod", sum_of<Multiply>},
-    {"norm", norm},
-    {"logsumexp", logsumexp},
-    {"var", moments<false>},
-    {"std", moments<true>},
-    {"amax", extreme_value<Max>},
-    {"amin", extreme_value<Min>},
-    {"argmax", extremum<Max, false>},
-    {"argmin", extremum<Min, false>},
-    {"max_index", extremum<Max, true>},
-    {"min_index", extremum<Min, true>},
-    {"count_nonzero", count<Count::number>},
-    {"all", count<Count::all>},
-    {"any", count<Count::any>},
-    {"mean_backward", backward<MeanBackward, 1>},
-    {"norm_backward", backward<NormBackward, 3>},
-    {"logsumexp_backward", backward<LogSumExpBackward, 3>},
-    {"var_backward", backward<VarBackward, 3>},
-    {"std_backward", backward<StdBackward, 4>},
+    {"sum", sum_of<Add>, kTakesHalves},
+    {"mean", fold_float<Mean>, kTakesHalves},
+    {"prod", sum_of<Multiply>, kTakesHalves},
+    {"norm", norm, kTakesHalves},
+    {"logsumexp", logsumexp, kTakesHalves},
+    {"var", moments<false>, kTakesHalves},
+    {"std", moments<true>, kTakesHalves},
+    {"amax", extreme_value<Max>, kTakesHalves},
+    {"amin", extreme_value<Min>, kTakesHalves},
+    {"argmax", extremum<Max, false>, kTakesHalves},
+    {"argmin", extremum<Min, false>, kTakesHalves},
+    {"max_index", extremum<Max, true>, kTakesHalves},
+    {"min_index", extremum<Min, true>, kTakesHalves},
+    {"count_nonzero", count<Count::number>, kTakesHalves},
+    {"all", count<Count::all>, kTakesHalves},
+    {"any", count<Count::any>, kTakesHalves},
+    {"mean_backward", backward<MeanBackward, 1>, kTakesHalves},
+    {"norm_backward", backward<NormBackward, 3>, kTakesHalves},
+    {"logsumexp_backward", backward<LogSumExpBackward, 3>, kTakesHalves},
+    {"var_backward", backward<VarBackward, 3>, kTakesHalves},
+    {"std_backward", backward<StdBackward, 4>, kTakesHalves},
     {"prod_backward", prod_backward},
-    {"extremum_mask", backward<ExtremumMask, 2>},
-    {"extremum_backward", backward<ExtremumBackward, 3>},
+    {"extremum_mask", backward<ExtremumMask, 2>, kTakesHalves},
+    {"extremum_backward", backward<ExtremumBackward, 3>, kTakesHalves},
 };
 
 }  // namespace

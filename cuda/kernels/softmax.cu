@@ -1,3 +1,4 @@
+#include "common/halves.h"
 #include "common/lines.h"
 #include "common/reduce.h"
 #include "kernels/softmax.h"
@@ -5,99 +6,101 @@
 namespace pullback::cuda {
 namespace {
 
-// Each struct computes one line: f(n, pointers, steps), every pointer at the line's first element.
+// Each struct computes one line of n numbers, in type C.
 
 // m = max x; what is NaN does not count here, but makes the sum of exponentials NaN.
-template <class T>
-PB_DEVICE T line_max(int64_t n, const T* x, int64_t step) {
-  T m = -T(__builtin_inf());
-  for (int64_t k = thread(); k < n; k += threads()) m = Largest()(m, x[k * step]);
-  return reduce_block(m, Largest(), -T(__builtin_inf()));
+template <class X, class C = Computed<X>>
+PB_DEVICE C line_max(int64_t n, const Strided<X>& x) {
+  C m = -C(__builtin_inf());
+  for (int64_t k = thread(); k < n; k += threads()) m = Largest()(m, x[k]);
+  return reduce_block(m, Largest(), -C(__builtin_inf()));
 }
 
 // s = Σ e^(x_k − m)
-template <class T>
-PB_DEVICE T line_sum_exp(int64_t n, const T* x, int64_t step, T m) {
-  T s = 0;
-  for (int64_t k = thread(); k < n; k += threads()) s += exp(x[k * step] - m);
-  return reduce_block(s, Sum(), T(0));
+template <class X, class C = Computed<X>>
+PB_DEVICE C line_sum_exp(int64_t n, const Strided<X>& x, C m) {
+  C s = 0;
+  for (int64_t k = thread(); k < n; k += threads()) s += exp(x[k] - m);
+  return reduce_block(s, Sum(), C(0));
 }
 
 // y_k = e^(x_k − m) / s
-template <class T>
 struct Softmax {
-  PB_DEVICE void operator()(int64_t n, const int64_t* step, const T* x, T* y) const {
-    const T m = line_max(n, x, step[0]), scale = T(1) / line_sum_exp(n, x, step[0], m);
-    for (int64_t k = thread(); k < n; k += threads()) y[k * step[1]] = exp(x[k * step[0]] - m) * scale;
+  template <class T, class C = Computed<T>>
+  PB_DEVICE void operator()(int64_t n, Strided<const T> x, Strided<T> y) const {
+    const C m = line_max(n, x), scale = C(1) / line_sum_exp(n, x, m);
+    for (int64_t k = thread(); k < n; k += threads()) y.put(k, exp(x[k] - m) * scale);
   }
 };
 
 // y_k = (x_k − m) − ln s
-template <class T>
 struct LogSoftmax {
-  PB_DEVICE void operator()(int64_t n, const int64_t* step, const T* x, T* y) const {
-    const T m = line_max(n, x, step[0]), log_s = log(line_sum_exp(n, x, step[0], m));
-    for (int64_t k = thread(); k < n; k += threads()) y[k * step[1]] = x[k * step[0]] - m - log_s;
+  template <class T, class C = Computed<T>>
+  PB_DEVICE void operator()(int64_t n, Strided<const T> x, Strided<T> y) const {
+    const C m = line_max(n, x), log_s = log(line_sum_exp(n, x, m));
+    for (int64_t k = thread(); k < n; k += threads()) y.put(k, x[k] - m - log_s);
   }
 };
 
 // dx_k = y_k (dy_k − Σ dy y)
-template <class T>
 struct SoftmaxBackward {
-  PB_DEVICE void operator()(int64_t n, const int64_t* step, const T* dy, const T* y, T* dx) const {
-    T dot = 0;
-    for (int64_t k = thread(); k < n; k += threads()) dot = fma(dy[k * step[0]], y[k * step[1]], dot);
-    dot = reduce_block(dot, Sum(), T(0));
-    for (int64_t k = thread(); k < n; k += threads()) dx[k * step[2]] = y[k * step[1]] * (dy[k * step[0]] - dot);
+  template <class T, class C = Computed<T>>
+  PB_DEVICE void operator()(int64_t n, Strided<const T> dy, Strided<const T> y, Strided<T> dx) const {
+    C dot = 0;
+    for (int64_t k = thread(); k < n; k += threads()) dot = fma(dy[k], y[k], dot);
+    dot = reduce_block(dot, Sum(), C(0));
+    for (int64_t k = thread(); k < n; k += threads()) dx.put(k, y[k] * (dy[k] - dot));
   }
 };
 
 // dx_k = dy_k − e^(y_k) Σ dy
-template <class T>
 struct LogSoftmaxBackward {
-  PB_DEVICE void operator()(int64_t n, const int64_t* step, const T* dy, const T* y, T* dx) const {
-    T sum = 0;
-    for (int64_t k = thread(); k < n; k += threads()) sum += dy[k * step[0]];
-    sum = reduce_block(sum, Sum(), T(0));
-    for (int64_t k = thread(); k < n; k += threads()) dx[k * step[2]] = dy[k * step[0]] - exp(y[k * step[1]]) * sum;
+  template <class T, class C = Computed<T>>
+  PB_DEVICE void operator()(int64_t n, Strided<const T> dy, Strided<const T> y, Strided<T> dx) const {
+    C sum = 0;
+    for (int64_t k = thread(); k < n; k += threads()) sum += dy[k];
+    sum = reduce_block(sum, Sum(), C(0));
+    for (int64_t k = thread(); k < n; k += threads()) dx.put(k, dy[k] - exp(y[k]) * sum);
   }
 };
 
 template <class F, class T>
-__global__ void each_line(Lines<2> lines, F f, const T* x, T* y) {
+__global__ void each_line(Lines<2> lines, Format format, F f, const T* x, T* y) {
   for (int64_t i = block(); i < lines.count; i += blocks())
-    f(lines.length, lines.step, x + lines.at(0, i), y + lines.at(1, i));
+    f.template operator()<T>(lines.length, {x + lines.at(0, i), lines.step[0], format},
+                             {y + lines.at(1, i), lines.step[1], format});
 }
 template <class F, class T>
-__global__ void each_line_backward(Lines<3> lines, F f, const T* dy, const T* y, T* dx) {
+__global__ void each_line_backward(Lines<3> lines, Format format, F f, const T* dy, const T* y, T* dx) {
   for (int64_t i = block(); i < lines.count; i += blocks())
-    f(lines.length, lines.step, dy + lines.at(0, i), y + lines.at(1, i), dx + lines.at(2, i));
+    f.template operator()<T>(lines.length, {dy + lines.at(0, i), lines.step[0], format},
+                             {y + lines.at(1, i), lines.step[1], format}, {dx + lines.at(2, i), lines.step[2], format});
 }
 
-template <template <class> class F>
+template <class F>
 void forward(const Call& c) {
   const Lines<2> lines = make_lines<2>(c, c.integer(0));
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(each_line<F<T>, T>, blocks_for_lines(lines.count), threads_for_line(lines.length), lines, F<T>(),
-           c[0].data<T>(), c[1].data<T>());
+    launch(each_line<F, T>, blocks_for_lines(lines.count), threads_for_line(lines.length), lines, Format(c[0].dtype),
+           F(), c[0].data<T>(), c[1].data<T>());
   });
 }
-template <template <class> class F>
+template <class F>
 void backward(const Call& c) {
   const Lines<3> lines = make_lines<3>(c, c.integer(0));
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(each_line_backward<F<T>, T>, blocks_for_lines(lines.count), threads_for_line(lines.length), lines, F<T>(),
-           c[0].data<T>(), c[1].data<T>(), c[2].data<T>());
+    launch(each_line_backward<F, T>, blocks_for_lines(lines.count), threads_for_line(lines.length), lines,
+           Format(c[0].dtype), F(), c[0].data<T>(), c[1].data<T>(), c[2].data<T>());
   });
 }
 
 constexpr EntryRow rows[] = {
-    {"softmax", forward<Softmax>},
-    {"log_softmax", forward<LogSoftmax>},
-    {"softmax_backward", backward<SoftmaxBackward>},
-    {"log_softmax_backward", backward<LogSoftmaxBackward>},
+    {"softmax", forward<Softmax>, kTakesHalves},
+    {"log_softmax", forward<LogSoftmax>, kTakesHalves},
+    {"softmax_backward", backward<SoftmaxBackward>, kTakesHalves},
+    {"log_softmax_backward", backward<LogSoftmaxBackward>, kTakesHalves},
 };
 
 }  // namespace

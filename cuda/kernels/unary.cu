@@ -20,30 +20,30 @@ struct Test {
 
 template <class Op>
 void forward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, T>(c, Forward<Op, T>());
+    elementwise<const T, T>(c, Forward<Op, Computed<T>>());
   });
 }
 template <class Op>
 void forward_number(const Call& c) {
-  visit_number(c[0].dtype, [&](auto zero) {
+  visit_real_number(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, T>(c, Forward<Op, T>());
+    elementwise<const T, T>(c, Forward<Op, Computed<T>>());
   });
 }
 template <class Op>
 void backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T>(c, Backward<Op, T>());
+    elementwise<const T, const T, T>(c, Backward<Op, Computed<T>>());
   });
 }
 template <class Op>
 void test(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, bool>(c, Test<Op, T>());
+    elementwise<const T, bool>(c, Test<Op, Computed<T>>());
   });
 }
 

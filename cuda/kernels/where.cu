@@ -22,9 +22,9 @@ struct WhereBackward {
   PB_DEVICE void operator()(T dy, bool condition, T& dx) const { dx = condition == chosen ? dy : T(0); }
 };
 void where_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const bool, T>(c, WhereBackward<T>{c.flag(0)});
+    elementwise<const T, const bool, T>(c, WhereBackward<Computed<T>>{c.flag(0)});
   });
 }
 
@@ -34,9 +34,10 @@ struct Clamp {
   PB_DEVICE void operator()(T x, T& y) const { y = min(max(x, low), high); }
 };
 void clamp(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, T>(c, Clamp<T>{T(c.real(0)), T(c.real(1))});
+    using C = Computed<T>;
+    elementwise<const T, T>(c, Clamp<C>{C(c.real(0)), C(c.real(1))});
   });
 }
 
@@ -46,9 +47,10 @@ struct ClampBackward {
   PB_DEVICE void operator()(T dy, T x, T& dx) const { dx = x >= low && x <= high ? dy : T(0); }
 };
 void clamp_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T>(c, ClampBackward<T>{T(c.real(0)), T(c.real(1))});
+    using C = Computed<T>;
+    elementwise<const T, const T, T>(c, ClampBackward<C>{C(c.real(0)), C(c.real(1))});
   });
 }
 
@@ -57,9 +59,9 @@ struct ClampBetween {
   PB_DEVICE void operator()(T x, T low, T high, T& y) const { y = min(max(x, low), high); }
 };
 void clamp_between(const Call& c) {
-  visit_number(c[0].dtype, [&](auto zero) {
+  visit_real_number(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T>(c, ClampBetween<T>());
+    elementwise<const T, const T, const T, T>(c, ClampBetween<Computed<T>>());
   });
 }
 
@@ -72,9 +74,9 @@ struct ClampBetweenBackward {
   }
 };
 void clamp_between_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, const T, T, T, T>(c, ClampBetweenBackward<T>());
+    elementwise<const T, const T, const T, const T, T, T, T>(c, ClampBetweenBackward<Computed<T>>());
   });
 }
 
@@ -87,9 +89,9 @@ struct Lerp {
   }
 };
 void lerp(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T>(c, Lerp<T>());
+    elementwise<const T, const T, const T, T>(c, Lerp<Computed<T>>());
   });
 }
 
@@ -101,9 +103,9 @@ struct LerpBackward {
   }
 };
 void lerp_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T, T>(c, LerpBackward<T>());
+    elementwise<const T, const T, T, T>(c, LerpBackward<Computed<T>>());
   });
 }
 
@@ -112,9 +114,9 @@ struct LerpBackwardWeight {
   PB_DEVICE void operator()(T dy, T a, T b, T& dweight) const { dweight = dy * (b - a); }
 };
 void lerp_backward_weight(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T>(c, LerpBackwardWeight<T>());
+    elementwise<const T, const T, const T, T>(c, LerpBackwardWeight<Computed<T>>());
   });
 }
 
@@ -131,9 +133,10 @@ struct Addcmul {
   }
 };
 void addcmul(const Call& c) {
-  visit_number(c[0].dtype, [&](auto zero) {
+  visit_real_number(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T>(c, Addcmul<T>{static_cast<T>(c.real(0))});
+    using C = Computed<T>;
+    elementwise<const T, const T, const T, T>(c, Addcmul<C>{static_cast<C>(c.real(0))});
   });
 }
 
@@ -143,9 +146,10 @@ struct AddcmulBackward {
   PB_DEVICE void operator()(T dy, T other, T& dfactor) const { dfactor = value * dy * other; }
 };
 void addcmul_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T>(c, AddcmulBackward<T>{T(c.real(0))});
+    using C = Computed<T>;
+    elementwise<const T, const T, T>(c, AddcmulBackward<C>{C(c.real(0))});
   });
 }
 
@@ -155,9 +159,10 @@ struct Addcdiv {
   PB_DEVICE void operator()(T x, T a, T b, T& y) const { y = x + value * a / b; }
 };
 void addcdiv(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T>(c, Addcdiv<T>{T(c.real(0))});
+    using C = Computed<T>;
+    elementwise<const T, const T, const T, T>(c, Addcdiv<C>{C(c.real(0))});
   });
 }
 
@@ -171,9 +176,10 @@ struct AddcdivBackward {
   }
 };
 void addcdiv_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T, T>(c, AddcdivBackward<T>{T(c.real(0))});
+    using C = Computed<T>;
+    elementwise<const T, const T, const T, T, T>(c, AddcdivBackward<C>{C(c.real(0))});
   });
 }
 
@@ -186,9 +192,10 @@ struct NanToNum {
   }
 };
 void nan_to_num(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, T>(c, NanToNum<T>{T(c.real(0)), T(c.real(1)), T(c.real(2))});
+    using C = Computed<T>;
+    elementwise<const T, T>(c, NanToNum<C>{C(c.real(0)), C(c.real(1)), C(c.real(2))});
   });
 }
 
@@ -197,28 +204,28 @@ struct NanToNumBackward {
   PB_DEVICE void operator()(T dy, T x, T& dx) const { dx = abs(x) < T(__builtin_inf()) ? dy : T(0); }
 };
 void nan_to_num_backward(const Call& c) {
-  visit_float(c[0].dtype, [&](auto zero) {
+  visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T>(c, NanToNumBackward<T>());
+    elementwise<const T, const T, T>(c, NanToNumBackward<Computed<T>>());
   });
 }
 
 constexpr EntryRow rows[] = {
-    {"where", where},
-    {"where_backward", where_backward},
-    {"clamp", clamp},
-    {"clamp_backward", clamp_backward},
-    {"clamp_between", clamp_between},
-    {"clamp_between_backward", clamp_between_backward},
-    {"lerp", lerp},
-    {"lerp_backward", lerp_backward},
-    {"lerp_backward_weight", lerp_backward_weight},
-    {"addcmul", addcmul},
-    {"addcmul_backward", addcmul_backward},
-    {"addcdiv", addcdiv},
-    {"addcdiv_backward", addcdiv_backward},
-    {"nan_to_num", nan_to_num},
-    {"nan_to_num_backward", nan_to_num_backward},
+    {"where", where, kTakesHalves},
+    {"where_backward", where_backward, kTakesHalves},
+    {"clamp", clamp, kTakesHalves},
+    {"clamp_backward", clamp_backward, kTakesHalves},
+    {"clamp_between", clamp_between, kTakesHalves},
+    {"clamp_between_backward", clamp_between_backward, kTakesHalves},
+    {"lerp", lerp, kTakesHalves},
+    {"lerp_backward", lerp_backward, kTakesHalves},
+    {"lerp_backward_weight", lerp_backward_weight, kTakesHalves},
+    {"addcmul", addcmul, kTakesHalves},
+    {"addcmul_backward", addcmul_backward, kTakesHalves},
+    {"addcdiv", addcdiv, kTakesHalves},
+    {"addcdiv_backward", addcdiv_backward, kTakesHalves},
+    {"nan_to_num", nan_to_num, kTakesHalves},
+    {"nan_to_num_backward", nan_to_num_backward, kTakesHalves},
 };
 
 }  // namespace

@@ -781,7 +781,7 @@ def trunc(x: Array, y: Array) -> None:
     """y = x towards zero"""
 
 def uniform(state: Array, y: Array, low: float | Array, high: float | Array) -> None:
-    """y = low + (high − low) u < high, u = k 2⁻²⁴ from one word, k 2⁻⁵³ from two for double"""
+    """y = low + (high − low) u < high, u = k 2⁻²⁴ from one word, k 2⁻⁵³ from two for double, k 2⁻¹¹ for float16, k 2⁻⁸ for bfloat16"""
 
 def var(x: Array, y: Array, mean: Array, correction: float | Array) -> None:
     """y = Σ (x − x̄)² / max(n − correction, 0), mean = x̄"""

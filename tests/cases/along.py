@@ -48,10 +48,15 @@ def _reduced(op, start=None):
     return value
 
 
-def _extreme_vjp(value):
+def _extreme_vjp(value, with_self=True):
+    """Those that are equal share."""
+
     def vjp(dy, x, i, s):
         y, key = value(x, i, s), _grid(i, 1)
-        return dy * (x == y), None, dy[key] * (s == y[key])
+        count = 1.0 * (x == y) if with_self else np.zeros_like(x)
+        np.add.at(count, key, s == y[key])
+        share = dy / np.maximum(count, 1)
+        return share * (x == y) if with_self else without(dy, key), None, share[key] * (s == y[key])
 
     return vjp
 
@@ -138,11 +143,7 @@ CASES = [
         lambda x, i, s: pb.scatter_reduce(x, 1, i, s, "amax", include_self=False),
         _elements(1, 9),
         _reduced(np.maximum, -np.inf),
-        lambda dy, x, i, s: (
-            without(dy, _grid(i, 1)),
-            None,
-            dy[_grid(i, 1)] * (s == _reduced(np.maximum, -np.inf)(x, i, s)[_grid(i, 1)]),
-        ),
+        _extreme_vjp(_reduced(np.maximum, -np.inf), with_self=False),
         torch="torch.scatter_reduce(a, 1, b, c, 'amax', include_self=False)",
     ),
     case(

@@ -34,7 +34,8 @@ def _norm(p):
 
 def _scaled(*tensors):
     copies = [t.clone() for t in tensors]
-    factor = pb.full((1,), 0.375, dtype=tensors[0].dtype, device=tensors[0].device)
+    dtype = pb.float64 if tensors[0].dtype is pb.float64 else pb.float32
+    factor = pb.full((1,), 0.375, dtype=dtype, device=tensors[0].device)
     factor.device.kernels.scale_list([t._array for t in copies], factor._array)
     return tuple(copies)
 

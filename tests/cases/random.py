@@ -50,15 +50,18 @@ def below(n, count):
     return np.array([n * int(k) >> 64 for k in pairs(count)], dtype=np.int64)
 
 
+DIGITS = {"float32": 24, "float16": 11, "bfloat16": 8}  # of the numbers below 1 that take one word
+
+
 def unit(count, dtype):
-    if dtype == "float32":
-        return (words(count) >> np.uint64(8)) * 2.0**-24
+    if dtype in DIGITS:
+        return (words(count) >> np.uint64(32 - DIGITS[dtype])) * 2.0 ** -DIGITS[dtype]
     return (pairs(count) >> np.uint64(11)) * 2.0**-53
 
 
 def positive(k, dtype):
     """u in (0, 1], with the one rounding that the kernel makes."""
-    if dtype == "float32":
+    if dtype in DIGITS:
         u = (k >> np.uint64(1)).astype(np.float32) * np.float32(2**-31) + np.float32(2**-32)
         return u.astype(np.float64)
     return (k >> np.uint64(11)).astype(np.float64) * 2.0**-53 + 2.0**-54
@@ -66,14 +69,14 @@ def positive(k, dtype):
 
 def _numbers(count, dtype):
     """Whole tiles of them."""
-    tile = 64 if dtype == "float32" else 32
+    tile = 64 if dtype in DIGITS else 32
     whole = -(-count // tile) * tile
-    return words(whole) if dtype == "float32" else pairs(whole)
+    return words(whole) if dtype in DIGITS else pairs(whole)
 
 
 def box_muller(count, dtype):
     """z and its radius."""
-    bits = 32 if dtype == "float32" else 64
+    bits = 32 if dtype in DIGITS else 64
     k = _numbers(count, dtype).reshape(-1, 2, 16)
     radius = np.sqrt(-2 * np.log(positive(k[:, 0], dtype)))
     angle = 2 * np.pi * (k[:, 1] / 2.0**bits - 0.125)
@@ -144,7 +147,7 @@ def _floats(dtype):
             "random_",
             dtype,
             lambda x: x.random_(generator=generator(x)),
-            lambda n: below(2**24 if dtype == "float32" else 2**53, n).astype(float),
+            lambda n: below(2 ** DIGITS.get(dtype, 53), n).astype(float),
             torch="a.random_()",
         ),
     ]
@@ -191,6 +194,8 @@ def _kept(x, p):
 CASES = [
     *_floats("float32"),
     *_floats("float64"),
+    *_floats("float16"),
+    *_floats("bfloat16"),
     _drawn("random_bits", "float32", _bits, lambda n: words(n).astype(np.uint32).view(np.int32)),
     *[
         _drawn(
@@ -224,7 +229,7 @@ CASES = [
             dtypes=("float32",),
             torch="torch.randperm(a.numel())",
         )
-        for dtype in ("int64", "int32", "float32", "float64")
+        for dtype in ("int64", "int32", "float32", "float64", "float16", "bfloat16")
     ],
     Case(
         name="bernoulli",

@@ -1,7 +1,8 @@
 """Random tensors, and dropout. Numbers are drawn by position from a Philox stream, which `generator` holds (pullback._random).
 
-Uniform numbers are k 2⁻²⁴ in float32 and k 2⁻⁵³ in float64; normal ones are Box and Muller's; the kernels say more:
-csrc/kernels/random.h. Nothing here has a gradient but `dropout`. The numbers of a seed are not PyTorch's.
+Uniform numbers are k 2⁻²⁴ in float32, k 2⁻⁵³ in float64, k 2⁻¹¹ in float16 and k 2⁻⁸ in bfloat16; normal ones are Box and
+Muller's; the kernels say more: csrc/kernels/random.h. Nothing here has a gradient but `dropout`. The numbers of a seed are
+not PyTorch's.
 """
 
 from __future__ import annotations
@@ -265,8 +266,7 @@ def random_(self: Tensor, from_: Any = None, to: Any = None, *, generator: Gener
     if from_ is not None and to is None:
         from_, to = 0, from_
     if to is None:
-        exact = 2 ** (24 if d is _dtype.float32 else 53)
-        to = exact if d.is_floating_point else int(bounds_of(d)[1]) + 1
+        to = round(2 / _dtype.finfo(d).eps) if d.is_floating_point else int(bounds_of(d)[1]) + 1
     return _draw_in_place("random_", self, generator, "randint", *_check_range("random_", from_ or 0, to, d))
 
 

@@ -70,7 +70,8 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale every gradient by min(1, max_norm / (total_norm + 1e−6)), in place."""
     with _tape.no_grad():
-        factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+        norm = total_norm.float() if total_norm.itemsize == 2 else total_norm
+        factor = (float(max_norm) / (norm + 1e-6)).clamp(max=1.0)
     for group in _grouped(_gradients(parameters)):
         # The factor is a cell that the kernel reads: nothing waits for it, and a recorded step sees the new one.
         group[0].device.kernels.scale_list([g._array for g in group], factor.to(group[0].device)._array)
