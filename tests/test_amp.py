@@ -315,6 +315,8 @@ def test_a_weight_is_cast_once_a_block() -> None:
         assert casts(twice) == 0
         pb.clear_autocast_cache()
         assert casts(twice) == 1
+    with pb.autocast("cpu"):
+        assert casts(twice) == 1
     with pb.autocast("cpu", cache_enabled=False):
         assert casts(twice) == 2
 

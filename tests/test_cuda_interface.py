@@ -153,6 +153,7 @@ def test_a_cell_is_read_by_the_kernel_or_refused() -> None:
         "centered": False,
         "maximize": False,
         "eps_inside": False,
+        "found_inf": 0.0,
     }
     emulated.rmsprop([p], [g], [v], [], [], [step], lr=Array(0.5, "float64"), **hyper)
     assert p.host.tolist() == [0.5, 1.5] and step.host == 1
@@ -165,7 +166,7 @@ def test_a_cell_is_read_by_the_kernel_or_refused() -> None:
 
 @on_emulation
 def test_lists_of_nothing_need_no_device(streams: list[int]) -> None:
-    emulated.sgd([], [], [], 0.1, 0.0, 0.0, 0.0, False, False, False)
+    emulated.sgd([], [], [], 0.1, 0.0, 0.0, 0.0, False, False, False, 0.0)
     assert not streams
 
 

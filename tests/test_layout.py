@@ -26,6 +26,7 @@ CASES = all_cases()
 NO_OP_OF_ITS_NAME = {
     "copy": "copies and fills serve ops/create.py, ops/view.py and ops/convert.py",
     "clip_grad": "its Python half is pullback.nn.utils.clip_grad",
+    "grad_scaler": "its Python half is pullback.amp.grad_scaler",
     "optimizer": "its Python half is the package pullback.optim",
     "optimizer_adaptive": "its Python half is the package pullback.optim",
 }

@@ -218,17 +218,10 @@ void rmsprop(const Call& c) {
   for_each_row(t, f, &h);
 }
 
-template <void (*of_float)(const Call&), void (*of_double)(const Call&)>
-void by_dtype(const Call& c) {
-  if (!c.has(0)) return;  // no parameters
-  if (c[0].dtype == DType::f32) return of_float(c);
-  of_double(c);
-}
-
 constexpr EntryRow rows[] = {
-    {"sgd", by_dtype<sgd<float>, sgd<double>>},
-    {"adam", by_dtype<adam<float>, adam<double>>},
-    {"rmsprop", by_dtype<rmsprop<float>, rmsprop<double>>},
+    {"sgd", by_dtype<7, sgd<float>, sgd<double>>},
+    {"adam", by_dtype<8, adam<float>, adam<double>>},
+    {"rmsprop", by_dtype<8, rmsprop<float>, rmsprop<double>>},
 };
 
 }  // namespace

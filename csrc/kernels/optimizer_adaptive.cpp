@@ -56,19 +56,12 @@ void nadam(const Call& c) {
   });
 }
 
-template <void (*of_float)(const Call&), void (*of_double)(const Call&)>
-void by_dtype(const Call& c) {
-  if (!c.has(0)) return;  // no parameters
-  if (c[0].dtype == DType::f32) return of_float(c);
-  of_double(c);
-}
-
 constexpr EntryRow rows[] = {
-    {"adagrad", by_dtype<step_of<Adagrad, float>, step_of<Adagrad, double>>},
-    {"adadelta", by_dtype<step_of<Adadelta, float>, step_of<Adadelta, double>>},
-    {"adamax", by_dtype<step_of<Adamax, float>, step_of<Adamax, double>>},
-    {"nadam", by_dtype<nadam<float>, nadam<double>>},
-    {"radam", by_dtype<step_of<Radam, float>, step_of<Radam, double>>},
+    {"adagrad", by_dtype<5, step_of<Adagrad, float>, step_of<Adagrad, double>>},
+    {"adadelta", by_dtype<5, step_of<Adadelta, float>, step_of<Adadelta, double>>},
+    {"adamax", by_dtype<6, step_of<Adamax, float>, step_of<Adamax, double>>},
+    {"nadam", by_dtype<8, nadam<float>, nadam<double>>},
+    {"radam", by_dtype<7, step_of<Radam, float>, step_of<Radam, double>>},
 };
 
 }  // namespace

@@ -29,5 +29,13 @@ PB_INLINE Vec<T> root(Vec<T> v) {
   return sqrt_fast(min_fast(Vec<T>(Layout<T>::largest), v));
 }
 
+// The step of the parameters' dtype, unless there are none, or the scalar `found_inf` says that it is to be skipped.
+template <int found_inf, void (*of_float)(const Call&), void (*of_double)(const Call&)>
+void by_dtype(const Call& c) {
+  if (!c.has(0) || c.real(found_inf) != 0) return;
+  if (c[0].dtype == DType::f32) return of_float(c);
+  of_double(c);
+}
+
 }  // namespace
 }  // namespace pullback::ISA_NAMESPACE

@@ -29,12 +29,30 @@ void step_of_parameter(const Call& c, int k, std::initializer_list<int> lists, F
   elementwise<T...>(one, f);
 }
 
+// A step that leaves everything as it is where `found_inf` is not 0.
+template <class Step>
+struct Unless {
+  Scalar found_inf;
+  Step step;
+
+  struct Prepared {
+    decltype(step.prepare()) change;
+    bool skip;
+    PB_DEVICE bool idle() const { return skip; }
+    template <class... T>
+    PB_DEVICE void operator()(T&&... x) const {
+      change(static_cast<T&&>(x)...);
+    }
+  };
+  PB_DEVICE Prepared prepare() const { return {step.prepare(), found_inf.real() != 0}; }
+};
+
 // t ← t + 1 for every parameter
-__global__ void count(float* step) {
-  if (thread() == 0) *step += 1;
+__global__ void count(float* step, Scalar found_inf) {
+  if (thread() == 0 && found_inf.real() == 0) *step += 1;
 }
-void count_steps(const OperandList& steps) {
-  for (int k = 0; k < steps.count; ++k) launch(count, 1, kWarpSize, steps[k].data<float>());
+inline void count_steps(const OperandList& steps, const Scalar& found_inf) {
+  for (int k = 0; k < steps.count; ++k) launch(count, 1, kWarpSize, steps[k].data<float>(), found_inf);
 }
 
 }  // namespace

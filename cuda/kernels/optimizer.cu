@@ -80,9 +80,10 @@ void sgd_of(const Call& c) {
   const SgdCall h(c);
   for (int k = 0; k < c.list(0).count; ++k) {
     if (c.list(2).count == 0) {
-      step_of_parameter<const T, const T, T>(c, k, {0, 1, 0}, PrepareSgd<C>{h});
+      step_of_parameter<const T, const T, T>(c, k, {0, 1, 0}, Unless<PrepareSgd<C>>{c.scalars[7], {h}});
     } else {
-      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, PrepareSgdMomentum<C>{h});
+      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2},
+                                                         Unless<PrepareSgdMomentum<C>>{c.scalars[7], {h}});
     }
   }
 }
@@ -137,15 +138,17 @@ struct PrepareAdam {
 
 template <class T>
 void adam_of(const Call& c) {
-  count_steps(c.list(5));
+  count_steps(c.list(5), c.scalars[8]);
   PrepareAdam<Computed<T>> h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3],
                              c.scalars[4], c.flag(5),    c.flag(7),    nullptr};
   for (int k = 0; k < c.list(0).count; ++k) {
     h.step = c.list(5)[k].data<float>();
+    const Unless<PrepareAdam<Computed<T>>> step{c.scalars[8], h};
     if (c.flag(6)) {
-      step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4}, h);
+      step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4},
+                                                                                 step);
     } else {
-      step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, h);
+      step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, step);
     }
   }
 }
@@ -204,21 +207,23 @@ struct PrepareRmsprop : RmspropCall {
 template <class T>
 void rmsprop_of(const Call& c) {
   using C = Computed<T>;
-  count_steps(c.list(5));
+  count_steps(c.list(5), c.scalars[8]);
   const RmspropCall h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(6), c.flag(7)};
   const bool centered = c.flag(5), momentum = c.list(4).count > 0;
   for (int k = 0; k < c.list(0).count; ++k) {
     if (centered && momentum) {
-      step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4},
-                                                                                 PrepareRmsprop<C, true, true>{h});
+      step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(
+          c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4}, Unless<PrepareRmsprop<C, true, true>>{c.scalars[8], {h}});
     } else if (centered || momentum) {
       const int more = centered ? 3 : 4;
       const auto step = [&](auto f) {
         step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, more, 0, 2, more}, f);
       };
-      centered ? step(PrepareRmsprop<C, true, false>{h}) : step(PrepareRmsprop<C, false, true>{h});
+      centered ? step(Unless<PrepareRmsprop<C, true, false>>{c.scalars[8], {h}})
+               : step(Unless<PrepareRmsprop<C, false, true>>{c.scalars[8], {h}});
     } else {
-      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, PrepareRmsprop<C, false, false>{h});
+      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2},
+                                                         Unless<PrepareRmsprop<C, false, false>>{c.scalars[8], {h}});
     }
   }
 }

@@ -61,34 +61,38 @@ void step_of(const Call& c) {
   using C = Computed<T>;
   constexpr int states = Step<C>::states;
   const OperandList steps = c.list(2 + states);
-  count_steps(steps);
+  count_steps(steps, c.scalars[count]);
   PrepareStep<C, Step<C>, count> h{Scalars<count>(c), nullptr};
   for (int k = 0; k < steps.count; ++k) {
     h.step = steps[k].data<float>();
+    const Unless<PrepareStep<C, Step<C>, count>> step{c.scalars[count], h};
     if constexpr (states == 1) {
-      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, h);
+      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, step);
     } else {
-      step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, h);
+      step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, step);
     }
   }
 }
 
 // P ← P μ(t)
 template <int count>
-__global__ void multiply_momentum(Scalars<count> c, const float* step, float* product) {
-  if (thread() == 0) *product *= static_cast<float>(nadam_momentum(c.real(1), c.real(5), static_cast<double>(*step)));
+__global__ void multiply_momentum(Scalars<count> c, Scalar found_inf, const float* step, float* product) {
+  if (thread() == 0 && found_inf.real() == 0)
+    *product *= static_cast<float>(nadam_momentum(c.real(1), c.real(5), static_cast<double>(*step)));
 }
 
 template <class T>
 void nadam_of(const Call& c) {
   constexpr int count = 8;
-  count_steps(c.list(5));
+  count_steps(c.list(5), c.scalars[count]);
   PrepareNadam<Computed<T>, count> h{Scalars<count>(c), nullptr, nullptr};
   for (int k = 0; k < c.list(0).count; ++k) {
     h.step = c.list(5)[k].template data<float>();
     h.product = c.list(4)[k].template data<float>();
-    launch(multiply_momentum<count>, 1, kWarpSize, h.scalars, h.step, c.list(4)[k].template data<float>());
-    step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, h);
+    launch(multiply_momentum<count>, 1, kWarpSize, h.scalars, c.scalars[count], h.step,
+           c.list(4)[k].template data<float>());
+    step_of_parameter<const T, const T, const T, const T, T, T, T>(
+        c, k, {0, 1, 2, 3, 0, 2, 3}, Unless<PrepareNadam<Computed<T>, count>>{c.scalars[count], h});
   }
 }
 

@@ -78,16 +78,16 @@ def acosh(x: Array, y: Array) -> None:
 def acosh_backward(dy: Array, x: Array, dx: Array) -> None:
     """dx = dy / √(x² − 1)"""
 
-def adadelta(params: list[Array], grads: list[Array], square_avgs: list[Array], acc_deltas: list[Array], steps: list[Array], lr: float | Array, rho: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array) -> None:
+def adadelta(params: list[Array], grads: list[Array], square_avgs: list[Array], acc_deltas: list[Array], steps: list[Array], lr: float | Array, rho: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array, found_inf: float | Array) -> None:
     """t ← t + 1;  v ← ρv + (1 − ρ)g²;  δ = √(a + ε)/√(v + ε) g;  a ← ρa + (1 − ρ)δ²;  p ← p − ηδ"""
 
-def adagrad(params: list[Array], grads: list[Array], sums: list[Array], steps: list[Array], lr: float | Array, lr_decay: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array) -> None:
+def adagrad(params: list[Array], grads: list[Array], sums: list[Array], steps: list[Array], lr: float | Array, lr_decay: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array, found_inf: float | Array) -> None:
     """t ← t + 1;  s ← s + g²;  p ← p − η/(1 + (t − 1)γ) g / (√s + ε)"""
 
-def adam(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_avg_sqs: list[Array], max_exp_avg_sqs: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, decoupled: bool | Array, amsgrad: bool | Array, maximize: bool | Array) -> None:
+def adam(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_avg_sqs: list[Array], max_exp_avg_sqs: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, decoupled: bool | Array, amsgrad: bool | Array, maximize: bool | Array, found_inf: float | Array) -> None:
     """t ← t + 1;  p ← p − ηλp where decoupled, else g ← g + λp;  m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w = max over the steps of v with amsgrad, else v;  p ← p − η/(1 − β₁ᵗ) m / (√w/√(1 − β₂ᵗ) + ε)"""
 
-def adamax(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_infs: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array) -> None:
+def adamax(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_infs: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array, found_inf: float | Array) -> None:
     """t ← t + 1;  m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  p ← p − η/(1 − β₁ᵗ) m / u"""
 
 def add(a: Array, b: Array, y: Array) -> None:
@@ -552,7 +552,7 @@ def mul(a: Array, b: Array, y: Array) -> None:
 def multinomial(state: Array, weights: Array, y: Array, replacement: bool | Array) -> None:
     """y[r, s] = draw s from row r of weights. With replacement: the first i where Σ_(k≤i) weights > u Σ weights; without: the places of the smallest −ln(u_i) / weights_i, in order"""
 
-def nadam(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_avg_sqs: list[Array], mu_products: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, momentum_decay: float | Array, maximize: bool | Array, decoupled: bool | Array) -> None:
+def nadam(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_avg_sqs: list[Array], mu_products: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, momentum_decay: float | Array, maximize: bool | Array, decoupled: bool | Array, found_inf: float | Array) -> None:
     """t ← t + 1;  μ(t) = β₁(1 − ½·0.96^(tψ));  P ← P μ(t);  m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  d = √v/√(1 − β₂ᵗ) + ε;  p ← p − η(1 − μ(t))/(1 − P) g/d − ημ(t+1)/(1 − Pμ(t+1)) m/d"""
 
 def nan_to_num(x: Array, y: Array, nan: float | Array, posinf: float | Array, neginf: float | Array) -> None:
@@ -615,7 +615,7 @@ def prod_backward(dy: Array, x: Array, dx: Array) -> None:
 def quantile_bounds(least: Array, greatest: Array) -> None:
     """an error where least < 0 or greatest > 1"""
 
-def radam(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_avg_sqs: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array, decoupled: bool | Array) -> None:
+def radam(params: list[Array], grads: list[Array], exp_avgs: list[Array], exp_avg_sqs: list[Array], steps: list[Array], lr: float | Array, beta1: float | Array, beta2: float | Array, eps: float | Array, weight_decay: float | Array, maximize: bool | Array, decoupled: bool | Array, found_inf: float | Array) -> None:
     """t ← t + 1;  m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  ρ∞ = 2/(1 − β₂) − 1;  ρ = ρ∞ − 2tβ₂ᵗ/(1 − β₂ᵗ);  r² = (ρ − 4)(ρ − 2)ρ∞ / ((ρ∞ − 4)(ρ∞ − 2)ρ);  p ← p − η/(1 − β₁ᵗ) r√(1 − β₂ᵗ) m/(√v + ε) where ρ > 5, else p − η/(1 − β₁ᵗ) m"""
 
 def randint(state: Array, y: Array, low: int | Array, high: int | Array) -> None:
@@ -642,7 +642,7 @@ def remainder(a: Array, b: Array, y: Array) -> None:
 def remainder_backward_b(dy: Array, a: Array, b: Array, dx: Array) -> None:
     """dx = −dy ⌊a / b⌋"""
 
-def rmsprop(params: list[Array], grads: list[Array], square_avgs: list[Array], grad_avgs: list[Array], momentum_buffers: list[Array], steps: list[Array], lr: float | Array, alpha: float | Array, eps: float | Array, weight_decay: float | Array, momentum: float | Array, centered: bool | Array, maximize: bool | Array, eps_inside: bool | Array) -> None:
+def rmsprop(params: list[Array], grads: list[Array], square_avgs: list[Array], grad_avgs: list[Array], momentum_buffers: list[Array], steps: list[Array], lr: float | Array, alpha: float | Array, eps: float | Array, weight_decay: float | Array, momentum: float | Array, centered: bool | Array, maximize: bool | Array, eps_inside: bool | Array, found_inf: float | Array) -> None:
     """t ← t + 1;  g ← g + λp;  v ← αv + (1 − α)g²;  a ← αa + (1 − α)g where centered, else 0;  s = √(v − a²) + ε, or √(v − a² + ε) with eps_inside;  b ← μb + g/s;  p ← p − ηb, p − ηg/s without b"""
 
 def round(x: Array, y: Array) -> None:
@@ -663,7 +663,7 @@ def scatter(x: Array, index: Array, values: Array, dim: int | Array, mode: int |
 def searchsorted(s: Array, x: Array, index: Array, right: bool | Array) -> None:
     """index_j = |{k: s_k < x_j}|, or |{k: s_k ≤ x_j}| to the right, in ascending lines s along the last axis; all for NaN"""
 
-def sgd(params: list[Array], grads: list[Array], momentum_buffers: list[Array], lr: float | Array, momentum: float | Array, dampening: float | Array, weight_decay: float | Array, nesterov: bool | Array, maximize: bool | Array, first: bool | Array) -> None:
+def sgd(params: list[Array], grads: list[Array], momentum_buffers: list[Array], lr: float | Array, momentum: float | Array, dampening: float | Array, weight_decay: float | Array, nesterov: bool | Array, maximize: bool | Array, first: bool | Array, found_inf: float | Array) -> None:
     """g ← g + λp;  b ← g at the first step, else μb + (1 − τ)g;  u = g without b, g + μb with nesterov, else b;  p ← p − ηu"""
 
 def sigmoid(x: Array, y: Array) -> None:
@@ -782,6 +782,12 @@ def trunc(x: Array, y: Array) -> None:
 
 def uniform(state: Array, y: Array, low: float | Array, high: float | Array) -> None:
     """y = low + (high − low) u < high, u = k 2⁻²⁴ from one word, k 2⁻⁵³ from two for double, k 2⁻¹¹ for float16, k 2⁻⁸ for bfloat16"""
+
+def unscale(grads: list[Array], found_inf: Array, scale: float | Array) -> None:
+    """g ← g/s for every g, by 1/s in float;  f ← 1 where some g/s is not finite, else as it was"""
+
+def update_scale(scale: Array, growth_tracker: Array, found_inf: Array, growth_factor: float | Array, backoff_factor: float | Array, growth_interval: int | Array) -> None:
+    """s ← βs, t ← 0 where f ≠ 0; else t ← t + 1, and at t = n: s ← γs if that is finite, t ← 0"""
 
 def var(x: Array, y: Array, mean: Array, correction: float | Array) -> None:
     """y = Σ (x − x̄)² / max(n − correction, 0), mean = x̄"""

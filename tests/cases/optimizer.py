@@ -59,7 +59,7 @@ def step_case(name, kernel, states, step, scalars, order, first=None):
         counts = [cell(0.0, on, np.float32) for _ in range(2)]
         for t in range(STEPS):
             given = [[] if k is None else columns[2 + k] for k in order]
-            getattr(on.kernels, kernel)(columns[0], columns[1], *given, **scalars(counts, t))
+            getattr(on.kernels, kernel)(columns[0], columns[1], *given, **scalars(counts, t), found_inf=0.0)
         return pb.cat([pb.Tensor._wrap(a).reshape(-1) for column in (columns[0], *columns[2:]) for a in column])
 
     def value(*arrays):

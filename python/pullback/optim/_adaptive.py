@@ -11,6 +11,7 @@ from pullback.optim.optimizer import Group, Optimizer, check_option, gradients, 
 class Adaptive(Optimizer):
     """An optimizer whose kernel has its name, and takes parameters, gradients, state and scalars in the order given here."""
 
+    _step_supports_amp_scaling = True
     _columns: tuple[str, ...]  # the state, in the contract's order
     _scalars: tuple[str, ...]  # options that are numbers; betas count as two
     _flags: tuple[str, ...] = ("maximize",)
@@ -43,6 +44,7 @@ class Adaptive(Optimizer):
             *[[s[name]._array for s in states] for name in self._columns],
             *scalars,
             *[bool(group[flag]) for flag in self._flags],
+            self._skip_on(on),
         )
 
 

@@ -29,6 +29,7 @@ class Adam(Optimizer):
     Seed 000 (section 1.1.4) prints the step without η, which is `lr=1`, and has ε where it is here.
     """
 
+    _step_supports_amp_scaling = True
     _moments = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
@@ -99,4 +100,5 @@ class Adam(Optimizer):
             bool(group["decoupled_weight_decay"]),
             amsgrad,
             bool(group["maximize"]),
+            self._skip_on(on),
         )

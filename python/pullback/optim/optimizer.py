@@ -28,6 +28,9 @@ class Optimizer:
     of a group that does not name its own. A parameter whose gradient is None is skipped.
     """
 
+    found_inf: Tensor | None = None  # given by a GradScaler: where it is not 0, a step changes nothing
+
+    _step_supports_amp_scaling = False  # whether the kernels read it
     _moments: tuple[str, ...] = ()  # what the state holds for every element of a parameter
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -122,6 +125,10 @@ class Optimizer:
         for hook in list(after):
             hook(self, (closure,), {})
         return loss
+
+    def _skip_on(self, on: device) -> Any:
+        """The number that tells a kernel to change nothing: 0, or the cell of a GradScaler."""
+        return 0.0 if self.found_inf is None else self.found_inf.to(on)._array
 
     def _update(self, group: Group, params: list[Tensor]) -> None:
         """One kernel call for parameters of one dtype that have gradients; every optimizer has its own."""

@@ -27,6 +27,7 @@ class RMSprop(Optimizer):
     the root. Where v = 0 that is √ε against ε, 10⁻⁴ against 10⁻⁸.
     """
 
+    _step_supports_amp_scaling = True
     _moments = ("square_avg", "grad_avg", "momentum_buffer")
 
     def __init__(
@@ -96,4 +97,5 @@ class RMSprop(Optimizer):
             bool(group["centered"]),
             bool(group["maximize"]),
             bool(group["eps_inside_sqrt"]),
+            self._skip_on(on),
         )

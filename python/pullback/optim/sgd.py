@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pullback._tensor import Tensor
-from pullback.optim.optimizer import Group, Optimizer, check_flags, check_option, gradients, option
+from pullback.optim.optimizer import Group, Optimizer, check_flags, check_option, gradients, option, zeros_as
 
 
 class SGD(Optimizer):
@@ -21,6 +21,7 @@ class SGD(Optimizer):
     The rule τ/ℓ of seed 003 (gradient descent) is this class with `lr_scheduler.RobbinsMonroLR`.
     """
 
+    _step_supports_amp_scaling = True
     _moments = ("momentum_buffer",)
 
     def __init__(
@@ -68,9 +69,12 @@ class SGD(Optimizer):
             return
         fresh = [p for p in params if self.state[p].get("momentum_buffer") is None]
         if fresh:
+            if self.found_inf is not None and group["dampening"] != 0 and self.found_inf.item() != 0:
+                return  # skipped, and the next step is the first
+            first = self.found_inf is None or group["dampening"] != 0  # g is μ0 + g, for a step that may be skipped
             for p in fresh:
-                self.state[p]["momentum_buffer"] = p.new_empty(p.shape)
-            self._launch(group, fresh, [self.state[p]["momentum_buffer"] for p in fresh], first=True)
+                self.state[p]["momentum_buffer"] = p.new_empty(p.shape) if first else zeros_as(p)
+            self._launch(group, fresh, [self.state[p]["momentum_buffer"] for p in fresh], first)
             known = {id(p) for p in fresh}
             params = [p for p in params if id(p) not in known]
         if params:
@@ -89,4 +93,5 @@ class SGD(Optimizer):
             bool(group["nesterov"]),
             bool(group["maximize"]),
             first,
+            self._skip_on(on),
         )
