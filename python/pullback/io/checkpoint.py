@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pullback import Tensor
 from pullback._backend import as_device, cpu
 
-from .safetensors import read_arrays, to_tensor, write_arrays
+from .safetensors import read_arrays, to_array, to_tensor, write_arrays
 
 _FORMAT = "pullback.checkpoint.1"
 
@@ -80,7 +80,7 @@ class _Encoder:
         if isinstance(value, Tensor):
             array = value._array
             memory = (value.device, value.device.pointer(array), array.shape, array.strides, array.dtype.str)
-            tag: dict[str, Any] = {"tensor": self._store(value.device.to_host(array), memory, path)}
+            tag: dict[str, Any] = {"tensor": self._store(to_array(value), memory, path)}
             if value.device is not cpu:
                 tag["device"] = str(value.device)
             return tag | {"requires_grad": True} if value.requires_grad else tag

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pullback
-from pullback import Tensor
+from pullback import Tensor, bfloat16
 
 from ._files import atomic_path
 
 _RESERVED = "__metadata__"  # the format's own entry in the header
+_BFLOAT16 = np.dtype([("bfloat16", "<u2")])  # stands for what NumPy lacks, between tensors and files
 
 
 def save_file(
@@ -56,9 +57,18 @@ def write_arrays(
     library = _library()
     # The library reads the memory behind an array as it lies there. (np.ascontiguousarray would add a
     # dimension to a scalar.)
-    dense = {name: array if array.flags.c_contiguous else array.copy(order="C") for name, array in arrays.items()}
+    dense = {name: np.asarray(array, array.dtype.newbyteorder("<"), order="C") for name, array in arrays.items()}
+    specs = {
+        name: library.TensorSpec(
+            dtype="bfloat16" if array.dtype == _BFLOAT16 else array.dtype.name,
+            shape=array.shape,
+            data_ptr=array.ctypes.data,
+            data_len=array.nbytes,
+        )
+        for name, array in dense.items()
+    }
     with atomic_path(path) as temporary:
-        library.numpy.save_file(dense, temporary, metadata)
+        library.serialize_file(specs, temporary, metadata)
 
 
 def read_arrays(op: str, path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -69,17 +79,37 @@ def read_arrays(op: str, path: str | os.PathLike[str]) -> tuple[dict[str, NDArra
         raise FileNotFoundError(f"{op}: there is no file {path}")
     try:
         with library.safe_open(path, framework="np") as file:
-            return {name: _read_array(op, name, file) for name in file.keys()}, file.metadata() or {}
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}
+            arrays = {name: _read_array(op, name, file) for name, found in types.items() if found != "BF16"}
+            metadata = file.metadata() or {}
+        if len(arrays) < len(types):
+            with open(path, "rb") as whole:
+                raw = dict(library.deserialize(whole.read()))
+            arrays |= {name: _read_bfloat16(raw[name]) for name in types if name not in arrays}
+        return {name: arrays[name] for name in types}, metadata
     except library.SafetensorError as error:
         raise ValueError(f"{op}: {path} is not a whole safetensors file: {error}") from None
 
 
 def to_tensor(op: str, name: str, array: NDArray[Any]) -> Tensor:
     """A tensor over what `read_arrays` found under `name`."""
+    if array.dtype == _BFLOAT16:
+        return Tensor._wrap(array.view(np.uint16))
     try:
         return pullback.from_numpy(array)
     except TypeError as error:
         raise TypeError(f"{op}: {name!r}: {error}") from None
+
+
+def to_array(tensor: Tensor) -> NDArray[Any]:
+    """What `write_arrays` writes for a tensor."""
+    host: NDArray[Any] = tensor.device.to_host(tensor._array)
+    return host.view(_BFLOAT16) if tensor.dtype is bfloat16 else host
+
+
+def _read_bfloat16(raw: Any) -> NDArray[Any]:
+    array: NDArray[Any] = np.frombuffer(bytearray(raw["data"]), _BFLOAT16).reshape(raw["shape"])
+    return array
 
 
 def _read_array(op: str, name: str, file: Any) -> NDArray[Any]:
@@ -100,8 +130,10 @@ def _checked_name(name: Any) -> str:
 
 def _to_array(name: str, value: Any) -> NDArray[Any]:
     if isinstance(value, Tensor):
-        array: NDArray[Any] = value.detach().cpu().numpy()
-        return array
+        return to_array(value)
+    if isinstance(value, np.ndarray) and value.dtype.name == "bfloat16":  # of ml_dtypes
+        halves: NDArray[Any] = value.view(_BFLOAT16)
+        return halves
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return value
     found = f"an array of dtype {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
@@ -111,7 +143,6 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
 def _library() -> Any:
     try:
         import safetensors
-        import safetensors.numpy
     except ImportError:
         raise ImportError('safetensors is not installed: pip install "pullback[io]"') from None
     return safetensors
