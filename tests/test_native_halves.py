@@ -29,6 +29,7 @@ FAMILIES = (
     "optimizer",
     "optimizer_adaptive",
     "clip_grad",
+    "grad_scaler",
     "random",
 )
 # uniform takes fewer bits of a word in halves; bernoulli and multinomial only compare numbers with words, and permutation
@@ -61,7 +62,7 @@ class Arguments:
 
     def argument(self, rng: Any, param: str, kind: str, role: str, dtypes: list[str], is_list: bool) -> Any:
         if kind == "real":
-            return float(rng.uniform(0.1, 0.9))
+            return 0.0 if param == "found_inf" else float(rng.uniform(0.1, 0.9))
         if kind != "operand":
             return 0  # no reduction, no flag
         array = self.array(rng, param, dtypes)
