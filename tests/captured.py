@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 
 import pullback as pb
-from pullback import nn, optim
+from gpu_modules import on_emulation
+from pullback import _cuda_state, nn, optim
 from pullback.nn import functional as F
 
 CALLS = 12
+PROBLEM = _cuda_state.cuda_problem()  # why there is no GPU
+
+
+# --- where steps are captured -----------------------------------------------------------------------------------------
+
+
+class Place:
+    """The device of the test that runs."""
+
+    device = "cpu"
+
+
+def put(x: pb.Tensor) -> pb.Tensor:
+    return x.to(Place.device)
+
+
+def same(a: pb.Tensor, b: pb.Tensor) -> bool:
+    return a.detach().cpu().numpy().tobytes() == b.detach().cpu().numpy().tobytes()
+
+
+DEVICES = ["cpu", pytest.param("cuda-emulated", marks=on_emulation), *(["cuda"] if PROBLEM is None else [])]
+
+
+@pytest.fixture(params=DEVICES)
+def on_each_device(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The test once for every device: tensors that it puts are there, and so are the models and batches below."""
+    Place.device = request.param
+    yield
+    Place.device = "cpu"
+
+
+# --- models, batches and steps ----------------------------------------------------------------------------------------
 
 
 def batches(n=CALLS, rows=9, seed=0):
     rng = np.random.default_rng(seed)
     return [
-        (pb.from_numpy(rng.standard_normal((rows, 20)).astype("f4")), pb.from_numpy(rng.integers(0, 5, rows)))
+        (put(pb.from_numpy(rng.standard_normal((rows, 20)).astype("f4"))), put(pb.from_numpy(rng.integers(0, 5, rows))))
         for _ in range(n)
     ]
 
@@ -23,7 +59,7 @@ def mlp(dropout=0.0):
     pb.manual_seed(7)
     return nn.Sequential(
         nn.Linear(20, 33), nn.ReLU(), nn.Dropout(dropout), nn.Linear(33, 16), nn.GELU(), nn.Linear(16, 5)
-    )
+    ).to(Place.device)
 
 
 OPTIMIZERS = {
@@ -57,10 +93,10 @@ class Trained:
         return loss
 
     def state(self):
-        arrays = [p.detach().numpy() for p in self.model.parameters()]
-        arrays += [None if p.grad is None else p.grad.numpy() for p in self.model.parameters()]
+        arrays = [p.detach().cpu().numpy() for p in self.model.parameters()]
+        arrays += [None if p.grad is None else p.grad.cpu().numpy() for p in self.model.parameters()]
         for s in self.optimizer.state.values():
-            arrays += [v.numpy() for v in s.values() if isinstance(v, pb.Tensor)]
+            arrays += [v.cpu().numpy() for v in s.values() if isinstance(v, pb.Tensor)]
         return [None if a is None else a.tobytes() for a in arrays]
 
 
@@ -72,7 +108,7 @@ def assert_alike(eager, captured, step=None, between=None, data=None, replays=No
         expected = eager.step(x, y)
         pb.manual_seed(100 + i)
         got = step(x, y)
-        assert got.numpy().tobytes() == expected.detach().numpy().tobytes(), f"call {i}"
+        assert same(got, expected), f"call {i}"
         assert captured.state() == eager.state(), f"call {i}"
         if between:
             between(i, eager)

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from captured import CALLS, OPTIMIZERS, Trained, assert_alike, batches, mlp
+from captured import CALLS, OPTIMIZERS, Place, Trained, assert_alike, batches, mlp, on_each_device, put, same
 from pullback import nn, optim
 from pullback.nn import functional as F
+
+__all__ = ["on_each_device"]
+pytestmark = pytest.mark.usefixtures("on_each_device")
 
 # --- the same bits ----------------------------------------------------------------------------------------------------
 
@@ -69,18 +72,18 @@ def test_gradients_accumulate_over_several_calls() -> None:
 
 def test_a_hidden_state_is_carried_from_call_to_call() -> None:
     pb.manual_seed(0)
-    cell = nn.Linear(20 + 8, 8)
+    cell = nn.Linear(20 + 8, 8).to(Place.device)
 
     def step(x, h):
         return pb.tanh(cell(pb.cat([x, h], 1)))
 
     captured = pb.capture(step)
-    a = b = pb.zeros(9, 8)
+    a = b = put(pb.zeros(9, 8))
     with pb.no_grad():
         for x, _ in batches():
             a, b = step(x, a), captured(x, b)
-            assert np.array_equal(a.numpy(), b.numpy())
-    kept = pb.zeros(9, 8)
+            assert same(a, b)
+    kept = put(pb.zeros(9, 8))
 
     @pb.capture
     def inside(x):
@@ -89,7 +92,7 @@ def test_a_hidden_state_is_carried_from_call_to_call() -> None:
     with pb.no_grad():
         for x, _ in batches():
             inside(x)
-    assert np.array_equal(kept.numpy(), a.numpy())
+    assert same(kept, a)
 
 
 def test_a_schedule_inside_or_outside_of_the_step() -> None:
@@ -137,7 +140,7 @@ def test_weights_may_be_loaded_and_modes_changed_in_between() -> None:
         if i == 8:
             t.model.train()
         with pb.no_grad():
-            t.model(pb.zeros(2, 20))
+            t.model(put(pb.zeros(2, 20)))
 
     assert_alike(Trained("adam", 0.5), Trained("adam", 0.5), between=between)
 
@@ -184,7 +187,7 @@ def test_several_captured_functions_share_a_model() -> None:
     for x, y in batches():
         assert a.step(x, y).item() == step(x, y).item()
         with pb.no_grad():
-            assert np.array_equal(a.model(x).numpy(), evaluate(x).numpy())
+            assert same(a.model(x), evaluate(x))
     assert a.state() == b.state()
 
 
@@ -193,7 +196,7 @@ def test_a_captured_function_inside_of_another() -> None:
     inner = pb.capture(lambda x: pb.tanh(x) * 2)
     outer = pb.capture(lambda x: inner(x) + inner(x + 1))
     for x, _ in batches():
-        assert np.array_equal(outer(x).numpy(), (pb.tanh(x) * 2 + pb.tanh(x + 1) * 2).numpy())
+        assert same(outer(x), pb.tanh(x) * 2 + pb.tanh(x + 1) * 2)
     assert inner.stats()["replayed"] == 0
 
 
@@ -226,19 +229,19 @@ def test_threads_have_their_own() -> None:
 
 
 def test_results_belong_to_the_caller_and_carry_no_graph() -> None:
-    weight = nn.Parameter(pb.ones(3))
+    weight = nn.Parameter(put(pb.ones(3)))
 
     @pb.capture
     def f(x, k=2):
         y = x * weight
         return {"y": y, "pair": (y.sum(), [y[:, 1:]]), "same": weight, "argument": x, "number": k}
 
-    xs = [pb.full((2, 3), float(i)) for i in range(8)]
+    xs = [put(pb.full((2, 3), float(i))) for i in range(8)]
     results = [f(x) for x in xs]
     for x, r in zip(xs, results, strict=True):
-        assert np.array_equal(r["y"].numpy(), x.numpy())
-        assert r["pair"][0].item() == x.numpy().sum()
-        assert np.array_equal(r["pair"][1][0].numpy(), x.numpy()[:, 1:])
+        assert same(r["y"], x)
+        assert r["pair"][0].item() == x.cpu().numpy().sum()
+        assert same(r["pair"][1][0], x[:, 1:])
         assert r["same"] is weight and r["argument"] is x and r["number"] == 2
         assert not r["y"].requires_grad and r["y"].grad_fn is None
 
@@ -249,21 +252,21 @@ def test_layouts_of_arguments_are_kept() -> None:
     for view in (base, base.T, base[::2, 1:, ::-1], base[:, :1].repeat(4, 1), np.broadcast_to(base[:1], (3, 4, 5))):
         for k in range(6):
             x = (
-                pb.from_numpy(np.array(base + k)).as_strided(view.shape, [s // 4 for s in view.strides])
+                put(pb.from_numpy(np.array(base + k))).as_strided(view.shape, [s // 4 for s in view.strides])
                 if view.base is base and all(s > 0 for s in view.strides)
-                else pb.from_numpy(view + k)
+                else put(pb.from_numpy(view + k))
             )
             got, expected = f(x), (x * 2, x.sum(0), x.contiguous().view(-1))
             for a, b in zip(got, expected, strict=True):
-                assert np.array_equal(a.numpy(), b.numpy())
+                assert same(a, b)
 
 
 def test_empty_arguments() -> None:
     f = pb.capture(lambda x: x.sum() + 1)
-    assert [f(pb.zeros(0, 3)).item() for _ in range(5)] == [1.0] * 5
+    assert [f(put(pb.zeros(0, 3))).item() for _ in range(5)] == [1.0] * 5
 
 
 def test_numbers_made_in_the_step_are_constants() -> None:
-    f = pb.capture(lambda x: 1 - x * pb.tensor([1.0, 2.0]) + pb.tensor(3.0))
+    f = pb.capture(lambda x: 1 - x * pb.tensor([1.0, 2.0], device=x.device) + pb.tensor(3.0, device=x.device))
     for k in range(6):
-        assert f(pb.tensor([k, k + 1.0])).tolist() == [4 - k, 4 - 2 * (k + 1.0)]
+        assert f(put(pb.tensor([k, k + 1.0]))).tolist() == [4 - k, 4 - 2 * (k + 1.0)]

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from captured import Trained, assert_alike, batches
+from captured import Trained, assert_alike, batches, on_each_device, put, same
 
-HOLDER = {"n": 0, "array": pb.zeros(3)}
+__all__ = ["on_each_device"]
+pytestmark = pytest.mark.usefixtures("on_each_device")
+
+HOLDER = {}
+
+
+@pytest.fixture(autouse=True)
+def hold(on_each_device: None) -> None:
+    HOLDER.update(n=0, array=put(pb.zeros(3)))
 
 
 def counting(x):
@@ -18,7 +26,7 @@ def counting(x):
 
 def loading(x):
     HOLDER["n"] += 1
-    return x + pb.from_numpy(np.full(3, HOLDER["n"], "f4"))
+    return x + pb.from_numpy(np.full(3, HOLDER["n"], "f4")).to(x.device)
 
 
 def carrying(x):
@@ -31,17 +39,24 @@ def rebinding(x):
     return x + 1
 
 
+def making(x):
+    HOLDER["n"] += 1
+    return x + pb.tensor([HOLDER["n"], 0, 0], device=x.device)
+
+
+MOVED = "the step works on c[a-z:0-]+ and on c[a-z:0-]+: a captured step has one device"
 REFUSED = {
     "item": (lambda x: x * x.sum().item(), "item\\(\\) reads a value"),
     "float": (lambda x: x * float(x.sum()), "reads a value"),
-    "numpy": (lambda x: pb.from_numpy(x.numpy() * 2), "numpy\\(\\) reads a value"),
-    "np function": (lambda x: pb.from_numpy(np.exp(x)), "reads a value"),
-    "tolist": (lambda x: pb.tensor(x.tolist()), "tolist\\(\\) reads a value"),
+    "numpy": (lambda x: pb.from_numpy(x.cpu().numpy() * 2).to(x.device), f"numpy\\(\\) reads a value|{MOVED}"),
+    "np function": (lambda x: pb.from_numpy(np.exp(x.cpu())).to(x.device), f"reads a value|{MOVED}"),
+    "tolist": (lambda x: pb.tensor(x.tolist(), device=x.device), "tolist\\(\\) reads a value"),
     "if": (lambda x: x if x.sum() > 0 else -x, "reads a value"),
     "nonzero": (lambda x: pb.nonzero(x), "reads a value"),
     "mask": (lambda x: x[x > 0].sum(), "reads a value"),
     "counter": (counting, "another number than before"),
-    "loader": (loading, "another one in every call"),
+    "loader": (loading, f"another one in every call|{MOVED}"),
+    "maker": (making, "another number than before|another one in every call"),
     "carry": (carrying, "another one in every call"),
     "rebinding": (rebinding, "exchanges an array"),
     "argument in place": (lambda x: x.add_(1), "argument 0 is changed in place"),
@@ -54,28 +69,28 @@ def test_what_cannot_be_captured_says_where(name: str) -> None:
     step = pb.capture(function)
     with pytest.raises(pb.CaptureError, match=message) as caught:
         for _ in range(3):
-            step(pb.ones(3))
+            step(put(pb.ones(3)))
     if name not in ("rebinding", "argument in place"):
         assert "test_capture_errors.py:" in str(caught.value)
     # Nothing is left behind: the thread records nothing, and other functions can be captured.
     other = pb.capture(lambda x: x + 1)
-    assert [other(pb.ones(2)).tolist() for _ in range(5)] == [[2.0, 2.0]] * 5
+    assert [other(put(pb.ones(2))).tolist() for _ in range(5)] == [[2.0, 2.0]] * 5
 
 
 @pytest.mark.parametrize("name", [n for n in REFUSED if n != "rebinding"])
 def test_compile_falls_back_and_says_so_once(name: str) -> None:
     function, _ = REFUSED[name]
-    HOLDER.update(n=0, array=pb.zeros(3))
+    HOLDER.update(n=0, array=put(pb.zeros(3)))
     expected = []
     for _ in range(6):
-        x = pb.ones(3)
-        expected.append(function(x).numpy().tolist())
-    HOLDER.update(n=0, array=pb.zeros(3))
+        x = put(pb.ones(3))
+        expected.append(function(x).tolist())
+    HOLDER.update(n=0, array=put(pb.zeros(3)))
     step = pb.compile(function)
     got = []
     with pytest.warns(RuntimeWarning, match="ordinary function") as warned:
         for _ in range(6):
-            got.append(step(pb.ones(3)).numpy().tolist())
+            got.append(step(put(pb.ones(3))).tolist())
     assert got == expected
     assert len(warned) == 1
 
@@ -105,14 +120,14 @@ def test_an_error_of_the_function_leaves_nothing_behind() -> None:
 
     for _ in range(2):
         with pytest.raises(KeyError):
-            f(pb.ones(2))
+            f(put(pb.ones(2)))
     fail[0] = False
-    f(pb.ones(2))
+    f(put(pb.ones(2)))
     fail[0] = True
     with pytest.raises(KeyError):
-        f(pb.ones(2))
+        f(put(pb.ones(2)))
     fail[0] = False
-    assert [f(pb.full((2,), float(k))).tolist() for k in range(6)] == [[2.0 * k] * 2 for k in range(6)]
+    assert [f(put(pb.full((2,), float(k)))).tolist() for k in range(6)] == [[2.0 * k] * 2 for k in range(6)]
     assert f.stats()["replayed"] == 4
 
 
@@ -124,37 +139,41 @@ def test_a_label_out_of_range_raises_as_in_an_ordinary_call() -> None:
         step(x, y)
     x, y = batches(1)[0]
     with pytest.raises(IndexError, match="target 7 is out of range"):
-        step(x, y * 0 + 7)
+        step(x, y * 0 + 7).item()
     with pytest.raises(IndexError, match="target 7 is out of range"):
-        eager.step(x, y * 0 + 7)
+        eager.step(x, y * 0 + 7).item()
     for x, y in batches(5):
-        assert eager.step(x, y).item() == step(x, y).item()
+        assert same(eager.step(x, y), step(x, y))
 
 
 def test_check_finds_what_froze() -> None:
     factor = [1.0]
     f = pb.capture(lambda x: x * factor[0], check=2)
     for _ in range(7):
-        f(pb.ones(3))
+        f(put(pb.ones(3)))
     factor[0] = 2.0
     with pytest.raises(pb.CaptureError, match="differ"):
         for _ in range(2):
-            f(pb.ones(3))
+            f(put(pb.ones(3)))
     assert_alike(Trained("adam", 0.4), captured := Trained("adam", 0.4), step=pb.capture(captured.step, check=1))
 
 
-def test_a_step_on_a_gpu_is_refused_or_runs_as_it_is() -> None:
-    """Also where no argument shows it: a recording of no calls would replay nothing."""
-    try:
-        x = pb.ones(3, device="cuda-emulated")
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    with pytest.raises(pb.CaptureError, match="captured on the CPU so far"):
-        pb.capture(lambda x: x + 1)(x)
-    hidden = pb.capture(lambda: x + 1)
-    hidden()
-    with pytest.raises(pb.CaptureError, match="captured on the CPU so far"):
-        hidden()
-    with pytest.warns(RuntimeWarning, match="ordinary function"):
-        step = pb.compile(lambda x: x + 1)
-        assert [step(x).tolist() for _ in range(5)] == [[2.0] * 3] * 5
+def test_a_step_has_one_device() -> None:
+    """Whether arguments show it or not."""
+    near, far = pb.ones(3), put(pb.ones(3))
+    if far.device is near.device:
+        pytest.skip("the CPU is one device")
+    with pytest.raises(pb.CaptureError, match=f"argument 1: {MOVED}"):
+        pb.capture(lambda x, y: x + 1)(far, near)
+
+    def both(x):
+        near.add_(1)
+        return x + 1
+
+    step = pb.capture(both)
+    step(far)
+    with pytest.raises(pb.CaptureError, match=MOVED):
+        step(far)
+    hidden = pb.capture(lambda: far + 1)
+    assert [hidden().tolist() for _ in range(6)] == [[2.0] * 3] * 6
+    assert hidden.stats()["replayed"] == 3

@@ -184,7 +184,7 @@ def test_a_workspace_stays_with_its_device_and_stream(stand_in: None) -> None:
         emulated.matmul(x, w, y, None, 1.0, 0.0, 0)
         assert (y.host == 4).all()
 
-    emulated.connect(lambda: stream[0], allocate)
+    emulated.connect(lambda: stream[0], allocate, print)
     for device, of_stream, count in ((0, 3, 1), (0, 3, 1), (0, 4, 2), (1, 3, 3), (0, 3, 3), (0, 4, 3)):
         stream[0] = of_stream
         multiply(device)
@@ -205,6 +205,7 @@ def test_a_workspace_that_finds_no_memory(stand_in: None) -> None:
     emulated.drop_workspaces()
     a = pb.ones(2, 2, device="cuda-emulated")
     before = emulated.cublaslt_products()
+    pool.free_all_blocks()
     pool.set_limit(pool.used_bytes() + (1 << 20))
     try:
         with pytest.raises(pb.cuda.OutOfMemoryError, match=r"32\.0 MiB were asked for"):

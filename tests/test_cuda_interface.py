@@ -60,7 +60,9 @@ def streams() -> Iterator[list[int]]:
         return 7
 
     if emulated is not None:
-        emulated.connect(current_stream, lambda bytes: pytest.fail("emulated kernels take scratch memory themselves"))
+        emulated.connect(
+            current_stream, lambda bytes: pytest.fail("emulated kernels take scratch memory themselves"), print
+        )
     yield asked
     if emulated is not None:
         emulated.check_errors()
@@ -175,11 +177,11 @@ def test_exceptions_of_the_stream_pass_through() -> None:
     def fail() -> int:
         raise KeyError("no stream")
 
-    emulated.connect(fail, lambda bytes: None)
+    emulated.connect(fail, lambda bytes: None, print)
     with pytest.raises(KeyError, match="no stream"):
         emulated.exp(Array([1.0]), Array([1.0]))
     with pytest.raises(TypeError):
-        emulated.connect(None, None)
+        emulated.connect(None, None, None)
 
 
 @on_emulation

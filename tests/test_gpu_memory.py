@@ -129,6 +129,7 @@ class Cupy(ModuleType):
             get_current_stream=lambda: SimpleNamespace(ptr=0),
             alloc=lambda size: self._make((size,), "u1"),
             memory=memory,
+            UnownedMemory=object,
             Device=lambda index: SimpleNamespace(mem_info=(5 * KIB, 7 * KIB << 10)),
         )
 
@@ -149,7 +150,7 @@ class Cupy(ModuleType):
 def test_cupy_s_memory(monkeypatch: pytest.MonkeyPatch, scratch: bool) -> None:
     connected: list[Any] = []
     cupy, kernels = Cupy(), ModuleType("pullback._cuda")
-    kernels.connect = lambda stream, memory: connected.append(memory)  # type: ignore[attr-defined]
+    kernels.connect = lambda stream, memory, over: connected.append(memory)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "pullback._cuda", kernels)
     monkeypatch.setattr(pb, "_cuda", kernels, raising=False)

@@ -15,7 +15,10 @@ bool memory_of(PyObject* array, Memory& m) {
   const auto* block = is_block(base) ? reinterpret_cast<Block*>(base) : nullptr;
   m.owner.reset(Py_NewRef(root));
   m.address = PyArray_BYTES(as_array(root));
-  m.bytes = block ? block->bytes : PyArray_ISONESEGMENT(as_array(root)) ? PyArray_NBYTES(as_array(root)) : -1;
+  if (block)
+    m.bytes = block->bytes - (m.address - static_cast<char*>(block->data));
+  else if (PyArray_ISONESEGMENT(as_array(root)))
+    m.bytes = PyArray_NBYTES(as_array(root));
   m.serial = block ? block->serial : 0;
   return true;
 }
@@ -25,12 +28,13 @@ PyObject* whole_block(PyObject* array) {
   return is_root && PyArray_IS_C_CONTIGUOUS(as_array(array)) ? base_of(array) : nullptr;
 }
 
-char* read_layout(PyObject* object, Layout& layout) {
+bool read_layout(PyObject* object, Layout& layout, char*& address) {
   PyArrayObject* array = as_array(object);
   layout.descr = Py_NewRef(reinterpret_cast<PyObject*>(PyArray_DESCR(array)));
   layout.shape.assign(PyArray_DIMS(array), PyArray_DIMS(array) + PyArray_NDIM(array));
   layout.strides.assign(PyArray_STRIDES(array), PyArray_STRIDES(array) + PyArray_NDIM(array));
-  return PyArray_BYTES(array);
+  address = PyArray_BYTES(array);
+  return true;
 }
 
 PyObject* array_over(PyObject* owner, char* address, const Layout& layout, int) {
@@ -54,6 +58,8 @@ bool copy_array(PyObject* to, PyObject* from) { return PyArray_CopyInto(as_array
 }  // namespace pullback::bind
 
 namespace pullback {
+
+const int64_t alignment = 64;
 
 bool same_bytes(const void* a, const void* b, int64_t bytes) {
   return std::memcmp(a, b, static_cast<size_t>(bytes)) == 0;

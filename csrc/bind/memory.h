@@ -40,7 +40,8 @@ struct Layout {
   PyObject* descr = nullptr;            // a reference of its own, given back by whoever holds the layout
   std::vector<int64_t> shape, strides;  // strides in bytes
 };
-char* read_layout(PyObject* array, Layout& layout);  // where its first element lies; nullptr with a Python error set
+// `address` is where its first element lies; false with a Python error set.
+bool read_layout(PyObject* array, Layout& layout, char*& address);
 PyObject* array_over(PyObject* owner, char* address, const Layout& layout, int device);
 
 // Waits until it is done; either side may be the host's.

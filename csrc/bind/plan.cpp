@@ -85,7 +85,7 @@ PyObject* begin(PyObject* object, PyObject* arrays) {
   PlanState& plan = plan_of(object);
   Turn turn(plan);
   if (!turn.taken) return nullptr;
-  if (!load(plan, arrays) || !renew(plan)) return nullptr;
+  if (!renew(plan) || !load(plan, arrays)) return nullptr;
   if (!without_gil(plan, [&] { plan.at = run_from(plan, 0); })) return nullptr;
   return PyBool_FromLong(plan.at < plan.trace.steps.size() || (plan.at && plan.trace.steps[plan.at - 1].pause()));
 }
@@ -109,7 +109,7 @@ PyObject* run_all(PyObject* object, PyObject* arrays) {
   PlanState& plan = plan_of(object);
   Turn turn(plan);
   if (!turn.taken) return nullptr;
-  if (!load(plan, arrays) || !renew(plan)) return nullptr;
+  if (!renew(plan) || !load(plan, arrays)) return nullptr;
   if (!without_gil(plan, [&] { plan.at = run_from(plan, 0); })) return nullptr;
   if (plan.at < plan.trace.steps.size()) return refuse("Plan: run() met a pause; begin() and resume()");
   return count_changes(plan) ? hand_out(plan) : nullptr;

@@ -7,6 +7,8 @@
 
 namespace pullback::bind {
 
+struct DeviceRun;  // what a GPU's plan has besides
+
 struct PlanState {
   Trace trace;
   std::vector<Result> results;
@@ -17,9 +19,10 @@ struct PlanState {
   PyObject* versions = nullptr;    // list: counters of what the step changes in place
   PyObject* arena = nullptr;       // the block that made memory lies in
   int64_t arena_bytes = 0;
-  size_t at = 0;             // the step that is next
-  bool running = false;      // some thread is in it
-  int device = 0;            // its number among the GPUs
+  size_t at = 0;         // the step that is next
+  bool running = false;  // some thread is in it
+  int device = 0;        // its number among the GPUs
+  std::shared_ptr<DeviceRun> device_run;
   PyObject* made = nullptr;  // list: the blocks of this run's results, by buffer
 
   ~PlanState() {

@@ -36,7 +36,7 @@ PyObject* timed(PyObject* object, PyObject* arrays) {
   PlanState& plan = plan_of(object);
   Turn turn(plan);
   if (!turn.taken) return nullptr;
-  if (!load(plan, arrays) || !renew(plan)) return nullptr;
+  if (!renew(plan) || !load(plan, arrays)) return nullptr;
   std::vector<double> times{0.0};
   using Clock = std::chrono::steady_clock;
   const auto measure = [&] {
@@ -111,8 +111,8 @@ PyObject* gradients(PyObject* object, PyObject* arrays) {
       Py_INCREF(array);
     } else {
       Layout layout;
-      char* address = plan.trace.buffers[plan.gradients[i]].address;
-      array = read_layout(like, layout) ? array_over(plan.arena, address, layout, plan.device) : nullptr;
+      char *address = plan.trace.buffers[plan.gradients[i]].address, *before = nullptr;
+      array = read_layout(like, layout, before) ? array_over(plan.arena, address, layout, plan.device) : nullptr;
       Py_XDECREF(layout.descr);
     }
     if (!array || PyList_Append(all, array) < 0) Py_CLEAR(all);

@@ -152,6 +152,14 @@ PyObject* start(PyObject* object, PyObject* arguments) {
   Py_RETURN_NONE;
 }
 
+// outside(array): it is no part of the step, and may lie where a named array was that the step has let go of.
+PyObject* outside(PyObject* object, PyObject* array) {
+  Memory m;
+  if (!memory_of(array, m)) return nullptr;
+  state_of(object).named.erase(m.address);
+  Py_RETURN_NONE;
+}
+
 PyObject* stop(PyObject* object, PyObject*) {
   RecordingState& r = state_of(object);
   if (!r.running) Py_RETURN_NONE;
@@ -182,8 +190,8 @@ PyObject* add_result(PyObject* object, PyObject* array) {
   if (buffer < 0) Py_RETURN_FALSE;
   Result result;
   result.buffer = buffer;
-  const char* address = read_layout(array, result);
-  if (!address) return nullptr;
+  char* address = nullptr;
+  if (!read_layout(array, result, address)) return Py_XDECREF(result.descr), nullptr;
   result.offset = address - r.trace.buffers[buffer].address;
   r.results.push_back(result);
   try {
@@ -255,6 +263,20 @@ PyObject* names(PyObject* object, PyObject*) {
     PyObject* name = PyUnicode_FromString(s.kernel ? s.kernel->signature->name : "pause");
     PyList_Append(list, name);
     Py_DECREF(name);
+  }
+  return list;
+}
+
+// devices(): [(number, line), …] of the devices whose arrays are touched, with the first line that does.
+PyObject* devices(PyObject* object, PyObject*) {
+  const Trace& trace = state_of(object).trace;
+  std::map<int, int32_t> lines;
+  for (const Step& s : trace.steps)
+    if (!s.operands.empty()) lines.try_emplace(s.operands[0].device, s.line);
+  PyObject* list = PyList_New(0);
+  for (const auto& [device, line] : lines) {
+    const Ref row(list ? Py_BuildValue("(iN)", device, line_of(trace, line)) : nullptr);
+    if (!row || PyList_Append(list, row.get()) < 0) Py_CLEAR(list);
   }
   return list;
 }
@@ -349,6 +371,7 @@ void note_step(Kernel& kernel, const Operand* operands, const int32_t* first, in
 int make_recording_type(PyObject* module, const char* name) {
   static PyMethodDef methods[] = {
       {"start", start, METH_VARARGS, "start(named=[], package=''): record this thread's kernel calls from here on."},
+      {"outside", outside, METH_O, "An array made meanwhile that is no part of the step."},
       {"stop", stop, METH_NOARGS, "Stop recording."},
       {"pause", pause, METH_NOARGS, "Here control goes back to the caller when the step runs again."},
       {"add_result", add_result, METH_O, "An array that the step hands to its caller; whether the step made it."},
@@ -357,6 +380,7 @@ int make_recording_type(PyObject* module, const char* name) {
       {"used_names", used_names, METH_NOARGS, "Which of the named arrays are touched."},
       {"written_names", written_names, METH_NOARGS, "Which of them are written to."},
       {"names", names, METH_NOARGS, "The kernels called, in order."},
+      {"devices", devices, METH_NOARGS, "[(number, line), …] of the devices that are used, and where first."},
       {nullptr, nullptr, 0, nullptr}};
   static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(make)},
                                 {Py_tp_dealloc, reinterpret_cast<void*>(free_recording)},

@@ -5,8 +5,6 @@
 namespace pullback {
 namespace {
 
-constexpr int64_t kAlignment = 64;
-
 template <class F>
 void each_use(const Step& s, F&& f) {
   for (int32_t b : s.buffers)
@@ -88,7 +86,7 @@ int64_t place(Trace& trace) {
     const Buffer& buffer = trace.buffers[b];
     const auto number = static_cast<int32_t>(b);
     if (spans[b].last < 0) continue;
-    if (buffer.lends) lenders.push_back({number, buffer.bytes / kAlignment * kAlignment, spans[b].first, {}});
+    if (buffer.lends) lenders.push_back({number, buffer.bytes / alignment * alignment, spans[b].first, {}});
     if (buffer.kind == Buffer::Kind::made || buffer.placed) order.push_back(number);
     if (buffer.placed) spans[b].last = INT64_MAX;
   }
@@ -100,7 +98,7 @@ int64_t place(Trace& trace) {
   for (int32_t b : order) {
     Buffer& buffer = trace.buffers[b];
     const Span span = spans[b];
-    const int64_t bytes = (buffer.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const int64_t bytes = (buffer.bytes + alignment - 1) / alignment * alignment;
     const auto lender = std::find_if(lenders.begin(), lenders.end(), [&](const Lender& l) {
       return span.last < l.until && l.piece.lowest(bytes, span) + bytes <= l.bytes;
     });

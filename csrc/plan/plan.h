@@ -73,7 +73,11 @@ struct Difference {
   int32_t line;
 };
 std::optional<Difference> difference(const Trace& before, const Trace& now);
-bool same_bytes(const void* a, const void* b, int64_t bytes);  // of the device's memory: bind/memory.cpp
+
+// What the two halves do in their own way, in bind/memory.cpp: whether bytes of the device's memory are equal, and what
+// the address of a placed buffer is a multiple of.
+bool same_bytes(const void* a, const void* b, int64_t bytes);
+extern const int64_t alignment;
 
 bool is_written(const Trace& trace, int32_t buffer);  // of a trace as it was recorded
 

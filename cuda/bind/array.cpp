@@ -1,12 +1,11 @@
 // Arrays in GPU memory as operands: whatever has CuPy's attributes .data.ptr, .shape, .strides, .dtype and .device.id.
-#define NPY_NO_DEPRECATED_API NPY_1_22_API_VERSION
-#define NPY_TARGET_VERSION NPY_1_22_API_VERSION
-#include <numpy/arrayobject.h>
-
+#define PULLBACK_IMPORTS_NUMPY
 #include <memory>
 #include <stdexcept>
 
 #include "bind/dtype.h"
+#include "bind/memory.h"
+#include "bind/numpy.h"
 #include "bind/read.h"
 
 namespace pullback::bind {
@@ -25,11 +24,6 @@ const Names& names() {
   static const Names interned;
   return interned;
 }
-
-struct Decref {
-  void operator()(PyObject* object) const { Py_XDECREF(object); }
-};
-using Ref = std::unique_ptr<PyObject, Decref>;
 
 Ref attribute(PyObject* object, PyObject* name) { return Ref(object ? PyObject_GetAttr(object, name) : nullptr); }
 

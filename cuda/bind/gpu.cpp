@@ -82,6 +82,94 @@ Error* make_errors(int count) {
   return new (memory) Error[count];
 }
 
+// --- captured steps
+// ---------------------------------------------------------------------------------------------------
+
+void copy_waiting(void* to, const void* from, int64_t bytes) {
+  if (bytes <= 0) return;
+  cudaPointerAttributes of_to, of_from;
+  check(cudaPointerGetAttributes(&of_to, to), "a copy of memory");
+  check(cudaPointerGetAttributes(&of_from, from), "a copy of memory");
+  const OnDevice on_device(of_to.type == cudaMemoryTypeDevice ? of_to.device : of_from.device);
+  check(cudaDeviceSynchronize(), "a copy of memory");  // also of streams that do not wait for one another
+  check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "a copy of memory");
+}
+
+void copy_in_order(void* to, const void* from, int64_t bytes, void* stream) {
+  if (bytes <= 0) return;
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice,
+                        static_cast<cudaStream_t>(stream)),
+        "a copy of memory");
+}
+
+Event::~Event() {
+  if (event_) cudaEventDestroy(static_cast<cudaEvent_t>(event_));
+}
+
+void Event::record(void* stream) {
+  if (!event_) {
+    cudaEvent_t made;
+    check(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "an event");
+    event_ = made;
+  }
+  check(cudaEventRecord(static_cast<cudaEvent_t>(event_), static_cast<cudaStream_t>(stream)), "an event");
+}
+
+void Event::delay(void* stream) {
+  if (event_)
+    check(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event_), 0), "an event");
+}
+
+void Event::wait() {
+  if (event_) cudaEventSynchronize(static_cast<cudaEvent_t>(event_));
+}
+
+namespace {
+
+class CapturedGraph : public Graph {
+ public:
+  explicit CapturedGraph(cudaGraph_t graph) {
+    const cudaError_t status = cudaGraphInstantiateWithFlags(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "a graph of launches");
+  }
+  ~CapturedGraph() override {
+    if (executable_) cudaGraphExecDestroy(executable_);
+  }
+  void launch(void* stream) override {
+    check(cudaGraphLaunch(executable_, static_cast<cudaStream_t>(stream)), "a graph's launch");
+  }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+// A stream of its own, which waits for no other: the default one cannot be captured.
+struct SideStream {
+  cudaStream_t stream = nullptr;
+  SideStream() { check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream"); }
+  ~SideStream() { cudaStreamDestroy(stream); }
+};
+
+}  // namespace
+
+// Relaxed: cuBLASLt may load what it lacks meanwhile, and other threads go on with streams of their own.
+std::unique_ptr<Graph> capture(const std::function<void(void* stream)>& work) {
+  const SideStream side;
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamBeginCapture(side.stream, cudaStreamCaptureModeRelaxed), "a captured stream");
+  try {
+    work(side.stream);
+  } catch (...) {
+    cudaStreamEndCapture(side.stream, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    cudaGetLastError();
+    throw;
+  }
+  check(cudaStreamEndCapture(side.stream, &graph), "a captured stream");
+  return std::make_unique<CapturedGraph>(graph);
+}
+
 // --- what kernels' host code asks, see common/device.h ---------------------------------------------------------------
 
 cudaStream_t current_stream() { return static_cast<cudaStream_t>(stream_of_call()); }

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <new>
 #include <stdexcept>
+#include <utility>
 
 #include "bind/gpu.h"
 #include "bind/run.h"
@@ -46,8 +47,11 @@ int64_t library_products() { return products; }
 bool multiply_by_library(const LibraryProduct& p) {
   if (!stands_in) return false;
   ++products;
-  std::memset(workspace_of_call(cublaslt::kWorkspace), 0xFF, 256);  // an algorithm may leave anything there
-  p.dtype == DType::f32 ? multiply<float>(p) : multiply<double>(p);
+  void* workspace = workspace_of_call(cublaslt::kWorkspace);
+  emulate::in_order([p, workspace] {
+    std::memset(workspace, 0xFF, 256);  // an algorithm may leave anything there
+    p.dtype == DType::f32 ? multiply<float>(p) : multiply<double>(p);
+  });
   return true;
 }
 
@@ -69,6 +73,47 @@ OnDevice::OnDevice(int device) : before_(device), device_(device) {
 OnDevice::~OnDevice() = default;
 
 Error* make_errors(int count) { return new Error[count]; }
+
+// --- captured steps: there is one stream, whose work is done when it is given
+// ------------------------------------------
+
+void copy_waiting(void* to, const void* from, int64_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+void copy_in_order(void* to, const void* from, int64_t bytes, void*) {
+  emulate::in_order([=] { copy_waiting(to, from, bytes); });
+}
+
+Event::~Event() = default;
+void Event::record(void*) {}
+void Event::delay(void*) {}
+void Event::wait() {}
+
+namespace {
+
+class CapturedGraph : public Graph {
+ public:
+  explicit CapturedGraph(emulate::Work work) : work_(std::move(work)) {}
+  void launch(void*) override {
+    for (const auto& work : work_) work();
+  }
+
+ private:
+  emulate::Work work_;
+};
+
+}  // namespace
+
+std::unique_ptr<Graph> capture(const std::function<void(void* stream)>& work) {
+  emulate::Work captured;
+  struct Capturing {
+    emulate::Work* before;
+    ~Capturing() { emulate::capture(before); }
+  } capturing{emulate::capture(&captured)};
+  work(nullptr);
+  return std::make_unique<CapturedGraph>(std::move(captured));
+}
 
 }  // namespace pullback::cuda
 

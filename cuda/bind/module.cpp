@@ -6,6 +6,7 @@
 
 #include "bind/gpu.h"
 #include "bind/kernel.h"
+#include "bind/plan.h"
 #include "bind/read.h"
 #include "bind/run.h"
 #include "common/cublaslt.h"
@@ -87,20 +88,33 @@ void set_thread_order(const std::string& order, uint64_t seed) {
 }
 #endif
 
-void define(nb::module_& m, const char* kernel_type) {
+void define(nb::module_& m, const char* kernel_type, const char* block_type, const char* recording_type,
+            const char* plan_type) {
   bind::import_numpy();
   fill_table();
   check(bind::make_kernel_type(kernel_type));
+  check(bind::make_block_type(block_type));
+  check(bind::make_recording_type(m.ptr(), recording_type));
+  check(bind::make_plan_type(m.ptr(), plan_type));
   check(bind::add_kernels(m.ptr()));
   m.def(
       "signatures", [] { return steal(bind::signatures()); }, "Every kernel's contract: (name, formula, parameters).");
   m.def("launch_counts", [] { return steal(bind::launch_counts()); }, "How often each kernel was launched.");
   m.def("kernel_names", kernel_names, "The kernels that have a CUDA half; the others raise NotImplementedError.");
   m.def(
-      "connect", [](nb::callable stream, nb::callable memory) { connect(stream.ptr(), memory.ptr()); },
-      nb::arg("current_stream"), nb::arg("allocate"),
-      "Where kernels run and take scratch memory from: current_stream() -> int, allocate(bytes) -> an object with "
-      ".ptr.");
+      "connect",
+      [](nb::callable stream, nb::callable memory, nb::callable over) {
+        connect(stream.ptr(), memory.ptr(), over.ptr());
+      },
+      nb::arg("current_stream"), nb::arg("allocate"), nb::arg("over"),
+      "Where kernels run and take memory from: current_stream() -> int, allocate(bytes) -> an object with .ptr, "
+      "over(owner, pointer, dtype, shape, strides, device) -> an array in memory that owner keeps alive.");
+  m.def(
+      "empty",
+      [](nb::tuple shape, nb::object dtype, int device) { return steal(empty(shape.ptr(), dtype.ptr(), device)); },
+      nb::arg("shape"), nb::arg("dtype"), nb::arg("device"),
+      "An uninitialised array whose memory is known to the recording of this thread, if there is one.");
+  m.def("recording", bind::recording, "Whether this thread's kernel calls are being recorded.");
   m.def("check_errors", raise_errors,
         "Raise what kernels have reported since the last check; the device has to have finished them.");
   m.def("device_count", device_count, "The GPUs that this build can use.");
@@ -131,7 +145,13 @@ void define(nb::module_& m, const char* kernel_type) {
 }  // namespace pullback::cuda
 
 #if defined(PULLBACK_EMULATED_KERNELS)
-NB_MODULE(_cuda_emulated, m) { pullback::cuda::define(m, "pullback._cuda_emulated.Kernel"); }
+NB_MODULE(_cuda_emulated, m) {
+  pullback::cuda::define(m, "pullback._cuda_emulated.Kernel", "pullback._cuda_emulated.Block",
+                         "pullback._cuda_emulated.Recording", "pullback._cuda_emulated.Plan");
+}
 #else
-NB_MODULE(_cuda, m) { pullback::cuda::define(m, "pullback._cuda.Kernel"); }
+NB_MODULE(_cuda, m) {
+  pullback::cuda::define(m, "pullback._cuda.Kernel", "pullback._cuda.Block", "pullback._cuda.Recording",
+                         "pullback._cuda.Plan");
+}
 #endif

@@ -5,6 +5,7 @@
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "bind/gpu.h"
@@ -20,7 +21,8 @@ namespace pullback::cuda {
 
 namespace {
 
-PyObject *current_stream_of = nullptr, *allocate = nullptr;  // from connect()
+PyObject *current_stream_of = nullptr, *allocate = nullptr, *over = nullptr;  // from connect()
+thread_local const InPlan* in_plan = nullptr;
 
 // An error for each kernel and device: a report needs no room that a launch would have to find, and names its kernel.
 std::map<int, Error*>& errors() {
@@ -28,10 +30,7 @@ std::map<int, Error*>& errors() {
   return of_device;
 }
 
-struct Decref {
-  void operator()(PyObject* object) const { Py_DECREF(object); }
-};
-using Ref = std::unique_ptr<PyObject, Decref>;
+using bind::Ref;
 
 Ref checked(PyObject* object) {
   if (!object) throw bind::PythonError();
@@ -98,10 +97,44 @@ void fill_table() {
   fill_entries(families);
 }
 
-void connect(PyObject* stream, PyObject* memory) {
+void connect(PyObject* stream, PyObject* memory, PyObject* array) {
   Py_XSETREF(current_stream_of, Py_NewRef(stream));
   Py_XSETREF(allocate, Py_NewRef(memory));
+  Py_XSETREF(over, Py_NewRef(array));
 }
+
+void* library_stream() { return as_pointer(checked(PyObject_CallNoArgs(current_stream_of)).get()); }
+
+PyObject* allocate_on(int device, int64_t bytes) {
+  try {
+    const OnDevice on_device(device);
+    return PyObject_CallFunction(allocate, "n", static_cast<Py_ssize_t>(bytes > 0 ? bytes : 1));
+  } catch (...) {
+    return bind::raise_current();
+  }
+}
+
+PyObject* make_array(PyObject* owner, PyObject* pointer, PyObject* dtype, PyObject* shape, PyObject* strides,
+                     int device) {
+  return PyObject_CallFunction(over, "OOOOOi", owner, pointer, dtype, shape, strides, device);
+}
+
+// --- plans -----------------------------------------------------------------------------------------------------------
+
+void* PlanScratch::take(size_t bytes) {
+  if (next_ == pieces_.size()) pieces_.emplace_back();
+  Piece& piece = pieces_[next_++];
+  if (!piece.memory || piece.bytes < bytes) {
+    if (piece.memory) outgrown_.push_back(std::move(piece.memory));
+    piece.memory = allocated(bytes);
+    piece.address = address_of(piece.memory);
+    piece.bytes = bytes;
+  }
+  return piece.address;
+}
+
+InPlan::InPlan(void* s, PlanScratch& taken) : stream(s), scratch(taken), before_(std::exchange(in_plan, this)) {}
+InPlan::~InPlan() { in_plan = before_; }
 
 void check_errors() {
   const Kernel* first = nullptr;
@@ -135,11 +168,13 @@ void refuse_cell() {
 }
 
 void* scratch_of_call(size_t bytes) {
+  if (in_plan) return in_plan->scratch.take(bytes);
   running->scratch.push_back(allocated(bytes));
   return address_of(running->scratch.back());
 }
 
 void* workspace_of_call(size_t bytes) {
+  if (in_plan) return in_plan->scratch.take(bytes);  // a graph may run on any stream
   Ref& held = workspaces()[{running->device, running->stream}];
   if (!held) held = allocated(bytes);
   return address_of(held);
@@ -169,7 +204,8 @@ void run(const Kernel& kernel, const Operand* operands, const int32_t* first, co
   try {
     const OnDevice on_device(operands[0].device);
     Running call{kernel, operands[0].device, errors_of(operands[0].device)};
-    call.stream = as_pointer(checked(PyObject_CallNoArgs(current_stream_of)).get());
+    call.stream = in_plan ? in_plan->stream : library_stream();
+    if (in_plan) in_plan->scratch.begin_call();
     struct Nested {
       Running* outer = running;
       ~Nested() { running = outer; }

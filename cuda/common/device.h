@@ -160,7 +160,7 @@ template <class... Parameters, class... Args>
 void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, Args... args) {
   const auto run = [=] { kernel(args...); };
   const auto body = [](const void* context) { (*static_cast<decltype(run)*>(context))(); };
-  emulate::run(blocks, threads, body, &run);
+  emulate::in_order([=] { emulate::run(blocks, threads, body, &run); });
 }
 
 #endif

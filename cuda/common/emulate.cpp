@@ -12,6 +12,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -116,6 +117,7 @@ struct Machine {
 };
 
 thread_local Machine* machine = nullptr;
+thread_local Work* captured = nullptr;
 Order order = Order::forward;
 uint64_t order_seed = 0;
 
@@ -327,6 +329,10 @@ void run(int64_t blocks, int threads, void (*body)(const void* context), const v
 }
 
 bool inside_kernel() { return machine != nullptr; }
+
+Work* capture(Work* work) { return std::exchange(captured, work); }
+
+void in_order(std::function<void()> work) { captured ? captured->push_back(std::move(work)) : work(); }
 
 int thread() { return machine->running; }
 int threads() { return machine->threads; }

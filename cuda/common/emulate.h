@@ -8,7 +8,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <source_location>
+#include <vector>
 
 #define __global__
 #define __device__
@@ -33,6 +35,12 @@ void set_order(Order order, uint64_t seed = 0);
 void run(int64_t blocks, int threads, void (*body)(const void* context), const void* context);
 
 bool inside_kernel();
+
+// A stream under capture keeps its work for later: while a thread has a list here, what it is given goes there, as
+// closures over the arguments, which are what they were.
+using Work = std::vector<std::function<void()>>;
+Work* capture(Work* work);  // from here on; nullptr: no more. What it was before.
+void in_order(std::function<void()> work);
 
 // --- what a thread asks for ------------------------------------------------------------------------------------------
 

@@ -35,13 +35,13 @@ class Scratch {
   template <class T>
   T* take(int64_t n) {
     const size_t bytes = static_cast<size_t>(n) * sizeof(T);
-    pieces_.push_back(std::make_unique<char[]>(bytes));
-    std::memset(pieces_.back().get(), 0xFF, bytes);
+    pieces_.emplace_back(new char[bytes]);
+    emulate::in_order([piece = pieces_.back(), bytes] { std::memset(piece.get(), 0xFF, bytes); });
     return reinterpret_cast<T*>(pieces_.back().get());
   }
 
  private:
-  std::vector<std::unique_ptr<char[]> > pieces_;
+  std::vector<std::shared_ptr<char[]> > pieces_;  // of which captured work holds its share
 };
 
 #endif

@@ -13,7 +13,7 @@ import numpy as np
 from pullback import _core, _cpu
 from pullback._core import as_strided, device_of as device_of
 from pullback._cuda_state import cuda_problem
-from pullback._session import here
+from pullback._session import marks
 
 # What a device with an index takes its arrays from: its own module, which says what CuPy and its kernels lack.
 _LIBRARIES = {"cuda": "pullback._cupy"}
@@ -40,6 +40,9 @@ _OFFERS = (
     "may_share_memory",
     "to_host",
     "from_host",
+    "reserve",
+    "overwrite",
+    "snapshot",
 )
 
 
@@ -58,6 +61,10 @@ class device:
         owns(array)                        whether its memory is the allocator's, and it is all of it, row-major
         may_share_memory(a, b)             whether the memory of two arrays of the device may overlap
         to_host(array), from_host(array)   to NumPy, and from it: a copy, but for NumPy's own arrays
+    and to captured steps
+        reserve(shape, dtype)              as empty, but not part of the step that is being recorded
+        snapshot(array)                    a copy as a NumPy array
+        overwrite(array, values)           give it the elements of a NumPy array of its shape
     """
 
     __slots__ = ("type", "index", *_OFFERS)
@@ -72,6 +79,9 @@ class device:
     may_share_memory: Callable[[Any, Any], bool]
     to_host: Callable[[Any], np.ndarray[Any, Any]]
     from_host: Callable[[np.ndarray[Any, Any]], Any]
+    reserve: Callable[[tuple[int, ...], Any], Any]
+    snapshot: Callable[[Any], np.ndarray[Any, Any]]
+    overwrite: Callable[[Any, np.ndarray[Any, Any]], None]
 
     def __new__(cls, type: str | device | int, index: int | None = None) -> device:
         if isinstance(type, device):
@@ -153,8 +163,12 @@ cpu.root = _root
 cpu.owns = lambda array: type(array.base) is _BLOCK and array.flags.c_contiguous
 cpu.may_share_memory = np.may_share_memory
 cpu.to_host = cpu.from_host = lambda array: array
+cpu.reserve = np.empty
+cpu.snapshot = np.copy
+cpu.overwrite = np.copyto
 
 _array_types: dict[type, Callable[[Any], device]] = {}
+modules: dict[str, Any] = {"cpu": _cpu}  # the kernel modules in use, by their devices' type
 _core.connect(device=cpu, devices=_array_types, block=_BLOCK)
 
 # --- GPUs: CuPy's arrays, and the emulated ones that look like them ---------------------------------------------------
@@ -168,7 +182,8 @@ def _connect(on: device) -> None:
     if on.index not in range(count):
         raise RuntimeError(f"device: there is no {on}, the number of GPUs is {count}")
     on.kernels = kernels
-    on.empty = _unrecorded(library.allocator(on.index), on)
+    on.reserve = library.allocator(on.index)
+    on.empty = _recorded(on)
     on.as_strided = library.as_strided
     on.pointer = lambda array: array.data.ptr
     on.root = lambda array: array if array.base is None else array.base
@@ -186,24 +201,31 @@ def _connect(on: device) -> None:
         kernels.check_errors()  # get() has waited for all kernels
         return host
 
+    def overwrite(array: Any, host: Any) -> None:
+        array.set(np.require(host, requirements="C"))
+
     def from_host(host: Any) -> Any:
         array = on.empty(host.shape, host.dtype)
-        array.set(np.require(host, requirements="C"))
+        overwrite(array, host)
         return array
 
-    on.owns, on.may_share_memory, on.to_host, on.from_host = owns, _may_share_memory, to_host, from_host
+    on.owns, on.may_share_memory = owns, _may_share_memory
+    on.to_host = on.snapshot = to_host
+    on.from_host, on.overwrite = from_host, overwrite
+    modules[on.type] = kernels
     _array_types[library.Array] = lambda array: _devices[on.type, array.device.id]
 
 
-def _unrecorded(empty: Any, on: device) -> Any:
-    """A GPU's memory. A step that asks for it cannot be captured so far."""
+def _recorded(on: device) -> Any:
+    """A GPU's empty(): in a step that is being recorded, arrays whose memory the recording knows."""
+    kernels, reserve, index = on.kernels, on.reserve, on.index
 
-    def allocate(shape: Any, dtype: Any) -> Any:
-        if here.session is not None:
-            here.session.refuse(f"it works on {on}: steps are captured on the CPU so far")
-        return empty(shape, dtype)
+    def empty(shape: Any, dtype: Any) -> Any:
+        if marks.sessions and kernels.recording():
+            return kernels.empty(shape, dtype, index)
+        return reserve(shape, dtype)
 
-    return allocate
+    return empty
 
 
 def cupy() -> Any:

@@ -20,9 +20,10 @@ import numpy as np
 
 from pullback import _core, _dtype
 from pullback._autocast import autocast_key
+from pullback._backend import device_of
 from pullback._recorded import EXACT, PASSES, Cells, Plan, at
 from pullback._session import CaptureError, here, marks
-from pullback._signature import EXCHANGES, Signature, array_of, overwrite
+from pullback._signature import EXCHANGES, Signature, array_of, overwrite, snapshots
 from pullback._tape import grad_enabled
 from pullback._tensor import Tensor
 from pullback._trees import flatten
@@ -62,6 +63,7 @@ class Capture:
                     [
                         (
                             type(t),
+                            device_of(array_of(t)),
                             array_of(t).dtype,
                             array_of(t).shape,
                             array_of(t).strides,
@@ -143,7 +145,7 @@ class Capture:
         """Rows of several runs, after which everything is as it was."""
         with self._lock:
             given, kept = plan.native.written()
-            before = [w.copy() for w in [*given, *kept]]
+            before = snapshots([*given, *kept])
             rows = [plan.native.timed(plan.fixed) for _ in range(runs)]
             overwrite([*given, *kept], before)
         return rows
@@ -174,7 +176,7 @@ class Capture:
         rows = self._timed(plan, runs)
         recorded = plan.recorded.recording.names()
         lines = [f"recorded: {len(recorded)} calls", "  " + ", ".join(recorded)]
-        lines.append(f"left by {', '.join(self._passes) or 'no pass'}: {len(rows[0])} launches")
+        lines.append(f"left by {', '.join(plan.passes) or 'no pass'}: {len(rows[0])} launches")
         total = 0.0
         for step in zip(*rows):
             seconds = float(np.median([row[4] for row in step]))

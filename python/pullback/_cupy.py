@@ -30,7 +30,20 @@ def _scratch(size: int) -> Any:
         return _again(lambda: cupy.cuda.alloc(size), size)
 
 
-kernels.connect(lambda: cupy.cuda.get_current_stream().ptr, _scratch)
+class _Held(cupy.cuda.UnownedMemory):  # type: ignore[misc]
+    """Memory that an object keeps alive: a block of a captured step, or what holds several."""
+
+    def __init__(self, pointer: int, owner: Any, index: int) -> None:
+        super().__init__(pointer, getattr(owner, "nbytes", 0), owner, index)
+        self.owner = owner
+
+
+def over(owner: Any, pointer: int, dtype: Any, shape: Any, strides: Any, index: int) -> Any:
+    """An array in memory that `owner` keeps alive."""
+    return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(_Held(pointer, owner, index), 0), strides)
+
+
+kernels.connect(lambda: cupy.cuda.get_current_stream().ptr, _scratch, over)
 
 
 def _new(shape: Any, dtype: Any) -> Any:
@@ -60,5 +73,8 @@ def as_strided(array: Any, shape: Any, strides: Any) -> Any:
 
 
 def is_allocated(array: Any) -> bool:
-    """Whether the memory of an array without base is the pool's."""
-    return isinstance(array.data.mem, cupy.cuda.memory.PooledMemory)
+    """Whether the memory of an array without base is the pool's, and it is all of it."""
+    memory = array.data.mem
+    if isinstance(memory, _Held):
+        return bool(getattr(memory.owner, "nbytes", -1) == array.nbytes)
+    return isinstance(memory, cupy.cuda.memory.PooledMemory)

@@ -86,27 +86,17 @@ def _scratch(size: int) -> Any:
     return SimpleNamespace(ptr=memory.ctypes.data, memory=memory)
 
 
-def connect() -> None:
-    """Let kernels run on a stream of no meaning, with scratch memory from the pool."""
-    kernels.connect(lambda: _STREAM, _scratch)
-
-
-connect()
-
-
 class Array:
     """A view of host memory that says it were a GPU's."""
 
-    __slots__ = ("_host", "allocated", "base", "device")
+    __slots__ = ("__weakref__", "_host", "base", "device", "owner")
     __array_ufunc__ = None  # NumPy's operators give way, and fail
 
-    def __init__(
-        self, host: np.ndarray[Any, Any], index: int, base: Array | None = None, allocated: bool = False
-    ) -> None:
+    def __init__(self, host: np.ndarray[Any, Any], index: int, base: Array | None = None, owner: Any = None) -> None:
         self._host = host
         self.device = SimpleNamespace(id=index)
         self.base = base  # the array that it is a view of; None for a window of any strides, as in CuPy
-        self.allocated = allocated
+        self.owner = owner  # of the memory, where that is the allocator's
 
     def _view(self, host: np.ndarray[Any, Any]) -> Array:
         if host.size and not np.may_share_memory(host, self._host):
@@ -170,7 +160,28 @@ def current_index() -> int:
 
 def allocator(index: int) -> Any:
     """empty(shape, dtype) of a GPU."""
-    return lambda shape, dtype: Array(_empty(shape, dtype), index, allocated=True)
+
+    def empty(shape: Any, dtype: Any) -> Array:
+        host = _empty(shape, dtype)
+        return Array(host, index, owner=host)
+
+    return empty
+
+
+def over(owner: Any, pointer: int, dtype: Any, shape: Any, strides: Any, index: int) -> Array:
+    """An array in memory that `owner` keeps alive: a block, or what holds several."""
+    low = sum((n - 1) * s for n, s in zip(shape, strides) if s < 0) if 0 not in shape else 0
+    high = sum((n - 1) * s for n, s in zip(shape, strides) if s > 0) if 0 not in shape else -dtype.itemsize
+    memory = (ctypes.c_char * (high - low + dtype.itemsize)).from_address(pointer + low)
+    return Array(np.ndarray(shape, dtype, memory, -low, strides), index, owner=owner)
+
+
+def connect() -> None:
+    """Let kernels run on a stream of no meaning, with scratch memory from the pool."""
+    kernels.connect(lambda: _STREAM, _scratch, over)
+
+
+connect()
 
 
 def as_strided(array: Array, shape: Any, strides: Any) -> Array:
@@ -180,4 +191,4 @@ def as_strided(array: Array, shape: Any, strides: Any) -> Array:
 
 def is_allocated(array: Array) -> bool:
     """Whether the memory of an array without base is the allocator's."""
-    return array.allocated
+    return bool(getattr(array.owner, "nbytes", -1) == array.nbytes)

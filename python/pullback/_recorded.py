@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
 
 from pullback import _core
 from pullback._autocast import clear_autocast_cache
-from pullback._backend import cpu
-from pullback._session import CaptureError, here, marks
+from pullback._backend import cpu, device, device_of, modules
+from pullback._session import CaptureError, here, marks, two_devices
 from pullback._tensor import Tensor
 from pullback._trees import unflatten
 
@@ -37,8 +37,9 @@ def at(line: str | None) -> str:
 class Session:
     """One recording under way: what ops and optimizers meet in `_session.here`."""
 
-    def __init__(self, cells: Cells, strict: bool) -> None:
-        self.recording = cpu.kernels.Recording()
+    def __init__(self, cells: Cells, strict: bool, on: device | None) -> None:
+        self.device = on  # None until it is known
+        self._recordings = {type: module.Recording() for type, module in modules.items()}
         self.leaves: list[Tensor] = []
         self.versions: dict[int, Any] = {}
         self.hosts: list[Callable[[], Any]] = []
@@ -54,7 +55,8 @@ class Session:
             raise CaptureError(self.problem)
 
     def host(self, function: Callable[[], Any]) -> Any:
-        self.recording.pause()
+        for recording in self._recordings.values():
+            recording.pause()
         self.hosts.append(function)
         here.session = None
         try:
@@ -62,25 +64,48 @@ class Session:
         finally:
             here.session = self
 
-    def cell(self, group: dict[str, Any], name: str, index: int | None) -> Any:
-        return self._cells.of(group, name, index)
+    def cell(self, group: dict[str, Any], name: str, index: int | None, on: device) -> Any:
+        cell = self._cells.of(group, name, index, on)
+        self._recordings[on.type].outside(cell)
+        return cell
+
+    @property
+    def recording(self) -> Any:
+        return self._recordings["cpu" if self.device is None else self.device.type]
 
     def run(self, function: Callable[..., Any], args: Any, kwargs: Any, named: list[Any], lines: bool) -> Any:
         """Call the function, and note what it launches, with the program's lines where they are wanted."""
         here.session = self
         marks.sessions += 1
         _core.watch(self.leaves, self.versions)
-        self.recording.start(named, _PACKAGE if lines else "")
+        for type, recording in self._recordings.items():
+            own = [a if a is not None and device_of(a).type == type else None for a in named]
+            recording.start(own, _PACKAGE if lines else "")
+            del own
         named.clear()  # gradients that the step forgets are to be free for what it makes
         clear_autocast_cache()  # a replay casts anew, and what the step makes is free when it ends
         try:
-            return function(*args, **kwargs)
+            value = function(*args, **kwargs)
         finally:
-            self.recording.stop()
+            for recording in self._recordings.values():
+                recording.stop()
             clear_autocast_cache()
             _core.watch(None, None)
             marks.sessions -= 1
             here.session = None
+        self._find_device()
+        return value
+
+    def _find_device(self) -> None:
+        """The device whose kernels were called; there must be one."""
+        for type, recording in self._recordings.items():
+            for number, line in recording.devices():
+                on = cpu if type == "cpu" else device(type, number)
+                if self.device is not None and on is not self.device:
+                    self.problem = self.problem or f"capture: {two_devices(self.device, on)}{at(line)}"
+                self.device = self.device or on
+        if self.problem and self._strict:
+            raise CaptureError(self.problem)
 
     def changed(self) -> list[Any]:
         """The counters of what was changed in place and is still there."""
@@ -95,29 +120,33 @@ class Cells:
     """Options of optimizers, in memory that a plan reads: a float64 without dimensions each."""
 
     def __init__(self) -> None:
-        self._all: dict[tuple[int, str, int | None], list[Any]] = {}  # [group, name, index, cell, what was said last]
+        # [group, name, index, device, cell, what the group said last, and its number]
+        self._all: dict[tuple[int, str, int | None, device], list[Any]] = {}
 
-    def of(self, group: dict[str, Any], name: str, index: int | None) -> Any:
-        key = (id(group), name, index)
+    def of(self, group: dict[str, Any], name: str, index: int | None, on: device) -> Any:
+        key = (id(group), name, index, on)
         entry = self._all.get(key)
         if entry is None:
-            entry = self._all[key] = [group, name, index, np.zeros((), np.float64), None]
-        if group[name] is not entry[4]:
+            cell = on.reserve((), np.dtype(np.float64))
+            entry = self._all[key] = [group, name, index, on, cell, None, None]
+        if group[name] is not entry[5]:
             _fill(entry)
-        return entry[3]
+        return entry[4]
 
     def refresh(self) -> None:
         """Let every cell hold what its group says now."""
         for entry in self._all.values():
-            if entry[0][entry[1]] is not entry[4]:
+            if entry[0][entry[1]] is not entry[5]:
                 _fill(entry)
 
 
 def _fill(entry: list[Any]) -> None:
-    group, name, index, cell, _ = entry
+    group, name, index, on, cell, _, before = entry
     value = group[name]
-    cell[()] = value if index is None else value[index]
-    entry[4] = None if isinstance(value, list) else value  # a list may change and be the same
+    number = entry[6] = float(value if index is None else value[index])
+    if number != before:
+        on.overwrite(cell, np.array(number))
+    entry[5] = None if isinstance(value, list) else value  # a list may change and be the same
 
 
 class Recorded:
@@ -126,6 +155,7 @@ class Recorded:
     def __init__(
         self, session: Session, fixed: int, leaves: list[Tensor], before: list[Any], spec: Any, sources: list[Any]
     ) -> None:
+        self.device = session.device or cpu
         self.recording = session.recording
         self.hosts = session.hosts
         self.versions = session.changed()
@@ -141,11 +171,13 @@ class Recorded:
 class Plan:
     """A recorded step that runs natively, and what Python has to put right around it."""
 
-    def __init__(self, recorded: Recorded, fixed: tuple[Any, ...], cells: Cells, passes: Iterable[str]) -> None:
+    def __init__(self, recorded: Recorded, fixed: tuple[Any, ...], cells: Cells, passes: Container[str]) -> None:
         self.recorded = recorded
         gradients = recorded.gradients
         movable = tuple([None if g is None or sys.getrefcount(g) > 4 else g._array for g in gradients])
-        self.native = cpu.kernels.Plan(recorded.recording, fixed, recorded.versions, tuple(passes), movable)
+        kernels = recorded.device.kernels
+        self.passes = [name for name, *_ in kernels.PASSES if name in passes]
+        self.native = kernels.Plan(recorded.recording, fixed, recorded.versions, self.passes, movable)
         for i, array in enumerate(self.native.gradients(movable)):
             if array is not None:
                 gradients[i] = Tensor._wrap(array)

@@ -38,6 +38,10 @@ class Marks:
 marks = Marks()
 
 
+def two_devices(a: object, b: object) -> str:
+    return f"the step works on {a} and on {b}: a captured step has one device"
+
+
 def rebound() -> None:
     """An array, a parameter, a hook or a group of options was exchanged: steps recorded before are out of date."""
     marks.generation += 1

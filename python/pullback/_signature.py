@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pullback import _core
-from pullback._backend import cpu
+from pullback._backend import cpu, device, device_of
 from pullback._recorded import Plan, Recorded, Session, at
-from pullback._session import CaptureError, marks
+from pullback._session import CaptureError, marks, two_devices
 from pullback._tape import grad_enabled
 from pullback._tensor import Tensor
 from pullback._trees import flatten, unflatten
@@ -29,6 +29,7 @@ class Signature:
         self.structure = structure
         self.plain = plain  # tensors, none of them by name or in a list
         self.fixed: tuple[Any, ...] | None = None  # arrays that arguments are copied to
+        self.device: device | None = None  # that the arguments are on
         self.leaves: list[Tensor] = []  # whose gradients the step sets
         self.recorded: dict[bytes, Any] = {}  # first recordings, by which leaves have a gradient before the step
         self.plans: dict[bytes, Plan] = {}
@@ -51,9 +52,11 @@ class Signature:
     def _first(self, owner: Capture, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
         """An ordinary call, in which optimizer states and gradients come into being."""
         for i, t in enumerate(tensors):
-            if isinstance(t, Tensor) and t.device is not cpu:
-                self._give_up(owner, f"capture: argument {i} is on {t.device}: steps are captured on the CPU so far")
+            on = device_of(array_of(t))
+            if self.device is not None and on is not self.device:
+                self._give_up(owner, f"capture: argument {i}: {two_devices(self.device, on)}")
                 return owner._eager(args, kwargs)
+            self.device = on
             if isinstance(t, Tensor) and t.requires_grad and grad_enabled():
                 raise CaptureError(
                     f"capture: argument {i} of shape {list(t.shape)} requires grad: a captured step takes data; call "
@@ -104,11 +107,11 @@ class Signature:
         time, so that it holds no gradient, and with what a plan needs if it is made `again`."""
         assert self.fixed is not None
         for array, t in zip(self.fixed, tensors):
-            np.copyto(array, array_of(t))
+            _copy(array, array_of(t))
         given = [Tensor._wrap(a) if isinstance(t, Tensor) else a for a, t in zip(self.fixed, tensors)]
         before = _core.gradients(self.leaves)
-        named = [*self.fixed, *[_NONE if leaf.grad is None else leaf.grad._array for leaf in self.leaves]]
-        session = Session(owner._cells, strict=not owner._falls_back)
+        named = [*self.fixed, *[None if leaf.grad is None else leaf.grad._array for leaf in self.leaves]]
+        session = Session(owner._cells, not owner._falls_back, self.device)
         args, kwargs = (given, {}) if self.plain else unflatten(self.structure, given)
         value = session.run(owner._fn, args, kwargs, named, lines=again)
         self._know(session.leaves)
@@ -125,7 +128,7 @@ class Signature:
         session.recording.settle()
         written = [i for i in session.recording.written_names() if i < len(tensors)]
         for i in written:
-            np.copyto(array_of(tensors[i]), self.fixed[i])
+            _copy(array_of(tensors[i]), self.fixed[i])
         if session.hosts and owner._check:
             problem = "capture: check=n cannot be had for a step with host code, which would run twice"
         if written:
@@ -142,11 +145,11 @@ class Signature:
                 return i
         if not isinstance(leaf, Tensor):
             return ("same", leaf)
-        if session.recording.add_result(leaf._array):
-            return "result"
-        shares = any(np.may_share_memory(leaf._array, array_of(t)) for t in given)
-        if shares:
-            return ("view", leaf.detach())
+        if leaf.device is session.device:
+            if session.recording.add_result(leaf._array):
+                return "result"
+            if any(leaf.device.may_share_memory(leaf._array, array_of(t)) for t in given):
+                return ("view", leaf.detach())
         return ("same", leaf if leaf._node is None else leaf.detach())
 
     def _give_up(self, owner: Capture, problem: str) -> None:
@@ -170,13 +173,13 @@ class Signature:
     ) -> Any:
         """A replay, and an ordinary call from where it began; CaptureError where a bit differs."""
         given, kept = plan.native.written()
-        begin = [w.copy() for w in given]
+        begin = snapshots(given)
         value = plan.run(tensors, arrays)
         gradients = _copies(self.leaves)
-        end, end_kept = [w.copy() for w in given], [w.copy() for w in kept]
+        end, end_kept = snapshots(given), snapshots(kept)
         overwrite(given, begin)
         eager = owner._fn(*args, **kwargs)
-        same = _same(value, eager) and _equal(gradients, _copies(self.leaves)) and _equal(end, given)
+        same = _same(value, eager) and _equal(gradients, _copies(self.leaves)) and _equal(end, snapshots(given))
         overwrite([*given, *kept], [*end, *end_kept])
         _core.restore(plan.recorded.leaves, plan.recorded.gradients)
         if not same:
@@ -187,7 +190,6 @@ class Signature:
 
 
 EXCHANGES = "capture: the step exchanges an array, a parameter, a hook or options for others in every call"
-_NONE = np.empty(1, np.uint8)  # stands for a gradient that is not there
 
 
 def array_of(t: Any) -> Any:
@@ -198,8 +200,18 @@ def _room_for(array: Any) -> Any:
     """Uninitialised memory of the same shape, strides and dtype."""
     low = sum(min(0, (n - 1) * s) for n, s in zip(array.shape, array.strides)) if array.size else 0
     high = sum(max(0, (n - 1) * s) for n, s in zip(array.shape, array.strides)) if array.size else 0
-    room = cpu.empty((high - low + array.itemsize if array.size else 0,), np.dtype(np.uint8))
-    return np.ndarray(array.shape, array.dtype, room, -low, array.strides)
+    on = device_of(array)
+    room = on.empty((high - low + array.itemsize if array.size else 0,), np.dtype(np.uint8))
+    if on is cpu:
+        return np.ndarray(array.shape, array.dtype, room, -low, array.strides)
+    return on.as_strided(room[-low:].view(array.dtype), array.shape, array.strides)
+
+
+def _copy(to: Any, source: Any) -> None:
+    if type(to) is np.ndarray:
+        np.copyto(to, source)
+    else:
+        device_of(to).kernels.copy(source, to)
 
 
 def _detached(value: Any) -> Any:
@@ -220,12 +232,16 @@ def _handed(source: Any, leaf: Any, tensors: list[Any]) -> Any:
 
 
 def _copies(leaves: list[Tensor]) -> list[Any]:
-    return [None if leaf.grad is None else leaf.grad._array.copy() for leaf in leaves]
+    return [None if leaf.grad is None else leaf.device.snapshot(leaf.grad._array) for leaf in leaves]
+
+
+def snapshots(arrays: list[Any]) -> list[Any]:
+    return [device_of(array).snapshot(array) for array in arrays]
 
 
 def overwrite(arrays: list[Any], values: list[Any]) -> None:
     for array, value in zip(arrays, values):
-        array[...] = value
+        device_of(array).overwrite(array, value)
 
 
 def _equal(a: list[Any], b: list[Any]) -> bool:
@@ -237,5 +253,5 @@ def _same(a: Any, b: Any) -> bool:
     left: list[Any] = []
     right: list[Any] = []
     return bool(flatten(a, left) == flatten(b, right)) and _equal(
-        [array_of(t) for t in left], [array_of(t) for t in right]
+        snapshots([array_of(t) for t in left]), snapshots([array_of(t) for t in right])
     )

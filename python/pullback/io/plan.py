@@ -48,6 +48,8 @@ Arrays = dict[str, NDArray[Any]]
 
 def save_plan(plan: Plan, structure: Any, path: str | os.PathLike[str]) -> None:
     """Write a recorded step whose arguments have this structure; see `Capture.save`."""
+    if plan.recorded.device is not cpu:
+        raise CaptureError(f"save: expected a step on the CPU, got one on {plan.recorded.device}")
     recording = plan.recorded.recording
     buffers, steps, outputs = cpu.kernels.describe_recording(recording)
     _refuse_lasting(plan, buffers, steps)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pullback import _dtype
 from pullback._backend import as_device, cpu as host, device as Device, device_of
+from pullback._session import here, marks, two_devices
 from pullback._tape import Rule, record
 from pullback._tensor import Tensor, method
 from pullback.ops import view
@@ -56,6 +57,8 @@ _TO_DEVICE = Rule(
 
 def _moved(x: Any, device: Device) -> Any:
     """The elements on another device."""
+    if marks.sessions and here.session is not None:
+        here.session.refuse(two_devices(device_of(x), device))
     return device.from_host(device_of(x).to_host(x))
 
 

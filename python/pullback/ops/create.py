@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pullback import _backend, _dtype
-from pullback._backend import adopt, as_device, is_gpu_array
+from pullback._backend import adopt, as_device, cpu, is_gpu_array
 from pullback._dtype import bfloat16, dtype as DType, get_default_dtype
 from pullback._tensor import Tensor, method
 from pullback.ops import view
@@ -106,7 +106,8 @@ def tensor(
     else:
         array = _to_numpy("tensor", data, dtype)
         _dtype.from_numpy(array.dtype)
-        made = Tensor._wrap(copy_array(adopt(array, "tensor")))
+        array, on = adopt(array, "tensor"), as_device(device)
+        made = Tensor._wrap(copy_array(array) if on is cpu else on.from_host(array))
         if dtype is None and _is_bfloat16(data):
             dtype = bfloat16
     return _options("tensor", made, dtype, device, requires_grad)

@@ -14,7 +14,7 @@ from copy import deepcopy
 from typing import Any
 
 from pullback import _session, _tape
-from pullback._backend import cpu, device
+from pullback._backend import device
 from pullback._dtype import dtype as DType, float32
 from pullback._tensor import RemovableHandle, Tensor
 
@@ -268,8 +268,8 @@ def option(group: Group, name: str, on: device, index: int | None = None) -> Any
     value = group[name] if index is None else group[name][index]
     if isinstance(value, Tensor) and value.device is on:
         return value._array
-    if _session.marks.sessions and _session.here.session is not None and on is cpu:
-        return _session.here.session.cell(group, name, index)
+    if _session.marks.sessions and _session.here.session is not None:
+        return _session.here.session.cell(group, name, index, on)
     return float(value)
 
 
