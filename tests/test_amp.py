@@ -372,6 +372,67 @@ def test_functions_choose_their_types() -> None:
     assert w.grad.dtype is pb.float32 and x.grad.dtype is pb.bfloat16
 
 
+def two_layers() -> dict[str, Any]:
+    """y = W₂ tanh(W₁x + b₁) + b₂ with Σ ty as the loss: its arrays in float32."""
+    rng = np.random.default_rng(8)
+    shapes = {"x": (32, 20), "t": (32, 5), "w1": (16, 20), "b1": (16,), "w2": (5, 16), "b2": (5,)}
+    return {name: (rng.standard_normal(s) / np.sqrt(s[-1])).astype(np.float32) for name, s in shapes.items()}
+
+
+def narrow_step(library: Any, device: str, narrow: Any) -> dict[str, Any]:
+    """The loss and the gradients under autocast."""
+    p = {name: library.from_numpy(a.copy()).to(device) for name, a in two_layers().items()}
+    leaves = {name: p[name].requires_grad_() for name in ("w1", "b1", "w2", "b2")}
+    linear = library.nn.functional.linear
+    with library.autocast(device, dtype=narrow):
+        y = linear(linear(p["x"], p["w1"], p["b1"]).tanh(), p["w2"], p["b2"])
+        assert y.dtype == narrow
+        loss = (p["t"] * y.float()).sum()
+    loss.backward()
+    return {"loss": loss.detach().cpu().numpy(), **{n: t.grad.cpu().numpy() for n, t in leaves.items()}}
+
+
+def exact_step() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same in float64, and for each result what ε is multiplied with if every tensor on the way is rounded by ε: z = W₁x + b₁
+    moves by ε(|W₁||x| + |b₁|), h = tanh z by as much and ε|h|, h' = 1 − h² by twice that, a product by ε of each factor."""
+    x, t, w1, b1, w2, b2 = [a.astype(np.float64) for a in two_layers().values()]
+    h = np.tanh(x @ w1.T + b1)
+    y, dh = h @ w2.T + b2, t @ w2
+    dz = dh * (1 - h * h)
+    exact = {"loss": (t * y).sum(), "w1": dz.T @ x, "b1": dz.sum(0), "w2": t.T @ h, "b2": t.sum(0)}
+    x, t, w1, b1, w2, b2 = [np.abs(a) for a in (x, t, w1, b1, w2, b2)]
+    move_h = 2 * (x @ w1.T + b1) + np.abs(h)
+    move_y = move_h @ w2.T + np.abs(h) @ w2.T + np.abs(y) + b2
+    move_dz = (t @ w2) * (4 + 2 * move_h)
+    moves = {
+        "loss": (t * move_y).sum(),
+        "w1": (move_dz + 2 * np.abs(dz)).T @ x,
+        "b1": (move_dz + np.abs(dz)).sum(0),
+        "w2": t.T @ (move_h + 2 * np.abs(h)),
+        "b2": 2 * t.sum(0),
+    }
+    return exact, moves
+
+
+def assert_rounded(got: dict[str, Any], eps: float) -> None:
+    exact, moves = exact_step()
+    for name, want in exact.items():
+        error = np.abs(got[name] - want) / moves[name]
+        assert error.max() <= eps, f"{name}: {error.max()} ε"
+        assert error.max() > 0, f"{name}: nothing was rounded"
+
+
+@each_device
+def test_a_step_is_off_by_the_roundings_of_its_tensors(device: str) -> None:
+    """ε, half the distance between numbers, is 2⁻⁹ in bfloat16 and 2⁻¹² in float16."""
+    assert_rounded(narrow_step(pb, device, NARROW[device]), 2**-9 if device == "cpu" else 2**-12)
+
+
+def test_pytorchs_step_is_off_by_as_much() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (make peers)")
+    assert_rounded(narrow_step(torch, "cpu", torch.bfloat16), 2**-9)
+
+
 def training(around: bool, steps: int, captured: bool) -> list[bytes]:
     """The losses and weights of some steps, with the block around each step or within it."""
     pb.manual_seed(3)

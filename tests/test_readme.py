@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BLOCKS = [
     pytest.param(code, id=f"{name}:{i}")
-    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/mixed_precision.md")
     for i, code in enumerate(re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), flags=re.M | re.S))
 ]
 
