@@ -172,10 +172,10 @@ def test_ops_compute_in_the_types_of_the_lists(device: str, text: str, cpu: str,
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("text, cpu", [row[:2] for row in OPS], ids=[text for text, *_ in OPS])
-def test_pytorch_computes_in_these_types(text: str, cpu: str) -> None:
+def test_pytorch_computes_in_these_types() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (make peers)")
-    assert result_type(torch, text, "cpu", torch.bfloat16) == cpu
+    for text, cpu, _ in OPS:
+        assert result_type(torch, text, "cpu", torch.bfloat16) == cpu, text
 
 
 def test_every_listed_op_is_there_and_knows_of_it() -> None:
@@ -433,16 +433,15 @@ def test_pytorchs_step_is_off_by_as_much() -> None:
     assert_rounded(narrow_step(torch, "cpu", torch.bfloat16), 2**-9)
 
 
-def training(around: bool, steps: int, captured: bool) -> list[bytes]:
+def training(around: bool, steps: int, captured: bool, device: str) -> list[bytes]:
     """The losses and weights of some steps, with the block around each step or within it."""
     pb.manual_seed(3)
-    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
-    model[2].weight = model[2].weight
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3)).to(device)
     optimizer = pb.optim.Adam(model.parameters(), lr=1e-2)
 
     def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
-        with pb.autocast("cpu", enabled=not around or pb.is_autocast_enabled("cpu")):
+        with pb.autocast(device, enabled=not around or pb.is_autocast_enabled(device)):
             loss = F.cross_entropy(model(x), y) + model[2](model[2](x @ model[0].weight.t())).float().square().mean()
         loss.backward()
         optimizer.step()
@@ -453,17 +452,18 @@ def training(around: bool, steps: int, captured: bool) -> list[bytes]:
     found = []
     for _ in range(steps):
         x, y = pb.from_numpy(rng.standard_normal((9, 6)).astype("f4")), pb.from_numpy(rng.integers(0, 3, 9))
-        with pb.autocast("cpu", enabled=around):
-            loss = run(x, y)
-        found.append(loss.detach().numpy().tobytes())
+        with pb.autocast(device, enabled=around):
+            loss = run(x.to(device), y.to(device))
+        found.append(loss.detach().cpu().numpy().tobytes())
     if captured:
         assert run.stats()["replayed"] == steps - 3
-    return [*found, *[p.detach().numpy().tobytes() for p in model.parameters()]]
+    return [*found, *[p.detach().cpu().numpy().tobytes() for p in model.parameters()]]
 
 
 @pytest.mark.parametrize("around", [False, True], ids=["within", "around"])
-def test_captured_steps_replay_to_the_bit(around: bool) -> None:
-    assert training(around, 8, captured=True) == training(around, 8, captured=False)
+@each_device
+def test_captured_steps_replay_to_the_bit(device: str, around: bool) -> None:
+    assert training(around, 8, True, device) == training(around, 8, False, device)
 
 
 def test_a_captured_function_has_a_plan_for_each_state() -> None:

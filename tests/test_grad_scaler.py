@@ -60,9 +60,10 @@ def test_scale_and_weights_are_pytorchs() -> None:
     assert scales(torch) == scales(pb) and scales(pb)[0] == expected_scales()
 
 
-def test_a_captured_step_has_the_bits_of_the_ordinary_one() -> None:
+@each_device
+def test_a_captured_step_has_the_bits_of_the_ordinary_one(device: str) -> None:
     """Its second step is infinite, when the step is first recorded, and others when it is replayed."""
-    assert scales(pb, captured=True) == scales(pb)
+    assert scales(pb, 30, device, captured=True) == scales(pb, 30, device)
 
 
 def parameters(device: str) -> list[Any]:
@@ -273,6 +274,7 @@ def digits(captured: bool, device: str = "cpu") -> list[Any]:
     rng = np.random.default_rng(1)
     x, y = pb.from_numpy(rng.standard_normal((16, 6)).astype("f4")), pb.from_numpy(rng.integers(0, 3, 16))
     losses = [run(x.to(device), y.to(device)).item() for _ in range(30)]
+    assert not captured or run.stats()["replayed"] == 27
     assert scaler.get_scale() < 2.0**24 and losses[-1] < losses[0] / 2
     return [*losses, *[p.detach().cpu().numpy().tobytes() for p in model.parameters()]]
 
@@ -282,5 +284,6 @@ def test_training_in_float16_finds_its_scale(device: str) -> None:
     digits(False, device)
 
 
-def test_captured_training_in_float16_has_the_bits_of_the_ordinary() -> None:
-    assert digits(True) == digits(False)
+@each_device
+def test_captured_training_in_float16_has_the_bits_of_the_ordinary(device: str) -> None:
+    assert digits(True, device) == digits(False, device)
