@@ -122,6 +122,23 @@ def test_a_narrow_interval_excludes_its_end() -> None:
     assert (pb.empty(5).uniform_(2, 2) == 2).all()
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [(pb.float16, 11), (pb.bfloat16, 8)], ids=["float16", "bfloat16"])
+def test_uniform_numbers_of_halves(dtype, bits: int) -> None:
+    """Those of float32 with fewer bits, so that none is rounded up to 1; all that there are come, each as often."""
+    u = pb.rand(N, dtype=dtype, generator=pb.Generator().manual_seed(2)).float().numpy()
+    wide = pb.rand(N, generator=pb.Generator().manual_seed(2)).numpy()
+    np.testing.assert_array_equal(u, np.floor(wide * 2**bits) / 2**bits)
+    chi_square(np.unique(u, return_counts=True)[1], np.full(2**bits, 2.0**-bits))
+    y = pb.empty(N, dtype=dtype).uniform_(1, 1.0625, generator=pb.Generator().manual_seed(3)).float().numpy()
+    assert y.min() == 1 and y.max() < 1.0625
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(pb.float16, 2**11), (pb.bfloat16, 2**8)], ids=["float16", "bfloat16"])
+def test_random_covers_the_integers_of_halves(dtype, most: int) -> None:
+    y = pb.empty(N, dtype=dtype).random_().float()
+    assert (y == y.trunc()).all() and y.max() == most - 1
+
+
 def test_exponential() -> None:
     y = pb.empty(N).exponential_(2, generator=pb.Generator().manual_seed(4)).numpy()
     assert y.min() >= 0 and abs(y.mean() - 0.5) < 5 * 0.5 / np.sqrt(N)
