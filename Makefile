@@ -36,7 +36,7 @@ test-all: $(VENV)/package $(VENV)/group-test $(EMULATED)/module  ## every test o
 	PULLBACK_TEST_ALL=1 $(PYTEST) $(ARGS)
 
 emulated: $(EMULATED)/module $(VENV)/group-test  ## run the cases, all of them, on the CUDA kernels emulated on the host
-	PULLBACK_TEST_ALL=1 $(PYTEST) tests/test_emulat*.py tests/test_device*.py tests/test_cuda_interface.py tests/test_cublaslt.py $(ARGS)
+	PULLBACK_TEST_ALL=1 $(PYTEST) tests/test_emulat*.py tests/test_device*.py tests/test_capture*.py tests/test_cuda_interface.py tests/test_cublaslt.py $(ARGS)
 
 bench: $(VENV)/package  ## measure every kernel, against PyTorch where make peers put it; ARGS="--quick"
 	$(BIN)/pullback bench $(ARGS)

@@ -30,6 +30,7 @@ from benchmarks.table import ratio_text, time_text  # noqa: E402
 
 STAGES = ("build", "sanitizers", "cases", "bench")
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+CAPTURED = ("tests/test_capture.py", "tests/test_capture_errors.py", "tests/test_capture_passes.py")
 NEEDED = ("cupy", "nanobind", "pybind11", "scikit_build_core", "ninja", "numpy", "pytest")
 LEAST = {"sanitizers": 20.0, "cases": 30.0, "bench": 150.0}  # seconds that the stages before have to leave
 WIDTHS = (36, 10, 8, 9, 9)
@@ -99,13 +100,13 @@ def sanitizers(clock: Clock) -> dict[str, Any]:
 
 
 def cases(clock: Clock) -> dict[str, Any]:
-    """Every case on the device against NumPy."""
-    code, output = run([sys.executable, *cases_command("not small")], clock.share("cases"))
+    """Every case on the device against NumPy, and captured steps against ordinary ones."""
+    code, output = run([sys.executable, *cases_command("not small and not cpu", *CAPTURED)], clock.share("cases"))
     return outcome(code, output) | {"summary": (output.strip().splitlines() or [""])[-1]}
 
 
-def cases_command(which: str) -> list[str]:
-    return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_gpu.py", "-k", which]
+def cases_command(which: str, *more: str) -> list[str]:
+    return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_gpu.py", *more, "-k", which]
 
 
 def bench(clock: Clock) -> dict[str, Any]:

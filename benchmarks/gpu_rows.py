@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchmarks.captured import CAPTURED, train_mlp
 from benchmarks.dense import DENSE, Function, Row, adam_step, cross_entropy, gemm, normal, train_step
 
 
@@ -114,8 +115,10 @@ GPU = [
     adam_step("Adam 100M", [(100_000_000,)]),
     train_step(1024),
 ]
-ROWS = [*GPU, *DENSE]
-SMALL = [*elementwise(64), DENSE[0], train_step(8)]  # what a test of this file takes
+# Captured steps, which are CUDA graphs, beside the ordinary ones: of PyTorch too the ordinary one.
+GRAPHS = [replace(row, name=f"captured {row.name}") for row in (*CAPTURED, train_mlp(1024))]
+ROWS = [*GPU, *GRAPHS, *DENSE]
+SMALL = [*elementwise(64), DENSE[0], train_step(8), GRAPHS[1]]  # what a test of this file takes
 
 
 # --- where the GPU overtakes the CPU ------------------------------------------------------------------------------------

@@ -173,6 +173,7 @@ def over(owner: Any, pointer: int, dtype: Any, shape: Any, strides: Any, index: 
     low = sum((n - 1) * s for n, s in zip(shape, strides) if s < 0) if 0 not in shape else 0
     high = sum((n - 1) * s for n, s in zip(shape, strides) if s > 0) if 0 not in shape else -dtype.itemsize
     memory = (ctypes.c_char * (high - low + dtype.itemsize)).from_address(pointer + low)
+    memory.owner = owner  # for windows, which hold no more than the memory
     return Array(np.ndarray(shape, dtype, memory, -low, strides), index, owner=owner)
 
 

@@ -145,7 +145,7 @@ class Run:
         self.model = make_model(args, job).to(self.device)
         self.optimizer = optim.AdamW(self.model.parameters(), lr=args.lr, weight_decay=args.weight_decay)
         # One captured step: Python once, native ever after.
-        self.update = pullback.capture(self._update) if self.device.type == "cpu" else self._update
+        self.update = pullback.capture(self._update)
         self.steps = self.epochs * -(-len(job.train.labels) // self.batch_size)
         self.step = 0
         self.history: list[dict[str, float]] = []
