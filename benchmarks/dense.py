@@ -36,6 +36,7 @@ class Row:
     reads: float  # bytes
     writes: float
     footprint: float  # bytes that are touched; fewer than read and written where some are both
+    dtype: str = "float32"  # of its products
 
 
 def normal(lib: Any, seed: int, *shape: int, scale: float = 1.0) -> Any:

@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.gpu_rows import crossover  # noqa: E402
+from benchmarks.gpu_rows import OWN, crossover  # noqa: E402
 from benchmarks.machine import git  # noqa: E402
 from benchmarks.table import ratio_text, time_text  # noqa: E402
 
@@ -145,7 +145,8 @@ def collect(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for f in of_kind["ceiling"]:
         ceilings[f["name"]] = max(ceilings.get(f["name"], 0.0), f.get("rate", 0.0))
     theirs = {f["name"]: f for f in of_kind["row"] if f["library"] == "torch"}
-    rows = [finished(f, theirs.get(f["name"], {}), ceilings) for f in of_kind["row"] if f["library"] == "pullback"]
+    ours = [f for f in of_kind["row"] if f["library"] == "pullback"]
+    rows = [finished(f, theirs.get(f["name"].removesuffix(OWN), {}), ceilings) for f in ours]
     curves: dict[str, Any] = {}
     for f in of_kind["point"]:
         if "seconds" in f:
@@ -162,8 +163,9 @@ def finished(row: dict[str, Any], peer: dict[str, Any], ceilings: dict[str, floa
     seconds = found.get("seconds")
     if seconds is None:
         return found
-    if ceilings.get("copy") and ceilings.get("product"):
-        least = max(found["flops"] / ceilings["product"], found["bytes"] / ceilings["copy"])
+    product = ceilings.get(found.pop("ceiling", "product"))
+    if ceilings.get("copy") and product:
+        least = max(found["flops"] / product, found["bytes"] / ceilings["copy"])
         found["ceiling_percent"] = 100 * least / seconds
     if "seconds" in peer:
         found |= {"torch_seconds": peer["seconds"], "torch_ratio": peer["seconds"] / seconds}

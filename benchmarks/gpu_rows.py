@@ -13,6 +13,8 @@ from typing import Any
 from benchmarks.captured import CAPTURED, train_mlp
 from benchmarks.dense import DENSE, Function, Row, adam_step, cross_entropy, gemm, normal, train_step
 
+OWN = ", own kernel"  # in the names of rows that PyTorch has not
+
 
 class On:
     """A library whose new tensors and layers lie on a device."""
@@ -72,9 +74,20 @@ def op(
     return Row(name, make, flops * n, 4 * reads * n, 4 * writes * n, 4 * (reads + writes) * n)
 
 
-def own_gemm(n: int) -> Row:
-    """C = A B by pullback's own kernel, cuBLASLt or not."""
-    row = gemm(f"GEMM {n}³, own kernel", n, n, n)
+def half_gemm(n: int, dtype: str) -> Row:
+    """C = A B of halves, with sums in float32."""
+
+    @contextmanager
+    def make(lib: Any, best: bool) -> Iterator[Function]:
+        a, b = (normal(lib, i, n, n).to(getattr(lib, dtype)) for i in range(2))
+        yield lambda: lib.matmul(a, b)
+
+    matrix = 2.0 * n * n
+    return Row(f"GEMM {n}³ {dtype}", make, 2.0 * n**3, 2 * matrix, matrix, 3 * matrix, dtype)
+
+
+def own(row: Row) -> Row:
+    """The same by pullback's own kernel, cuBLASLt or not."""
 
     @contextmanager
     def make(lib: Any, best: bool) -> Iterator[Function]:
@@ -87,7 +100,7 @@ def own_gemm(n: int) -> Row:
         finally:
             _cuda.use_cublaslt(True)
 
-    return replace(row, make=make)
+    return replace(row, name=row.name + OWN, make=make)
 
 
 def elementwise(n: int) -> list[Row]:
@@ -105,12 +118,13 @@ def elementwise(n: int) -> list[Row]:
     ]
 
 
-OWN = ", own kernel"  # in the names of rows that PyTorch has not
+HALVES = ("bfloat16", "float16")
 GPU = [
     *elementwise(8192),
     *[gemm(f"GEMM {n}³", n, n, n) for n in (4096, 8192)],
-    own_gemm(1024),
-    own_gemm(4096),
+    *[own(gemm(f"GEMM {n}³", n, n, n)) for n in (1024, 4096)],
+    *[half_gemm(n, dtype) for dtype in HALVES for n in (1024, 4096, 8192)],
+    *[own(half_gemm(n, dtype)) for dtype in HALVES for n in (1024, 4096, 8192)],
     cross_entropy(8192, 32000),
     adam_step("Adam 100M", [(100_000_000,)]),
     train_step(1024),
@@ -118,7 +132,13 @@ GPU = [
 # Captured steps, which are CUDA graphs, beside the ordinary ones: of PyTorch too the ordinary one.
 GRAPHS = [replace(row, name=f"captured {row.name}") for row in (*CAPTURED, train_mlp(1024))]
 ROWS = [*GPU, *GRAPHS, *DENSE]
-SMALL = [*elementwise(64), DENSE[0], train_step(8), GRAPHS[1]]  # what a test of this file takes
+SMALL = [
+    *elementwise(64),
+    DENSE[0],
+    half_gemm(64, "bfloat16"),
+    train_step(8),
+    GRAPHS[1],
+]  # what a test of this file takes
 
 
 # --- where the GPU overtakes the CPU ------------------------------------------------------------------------------------
@@ -159,4 +179,4 @@ def crossover(points: list[tuple[int, float, float]]) -> int | None:
     return found
 
 
-__all__ = ["CURVES", "OWN", "ROWS", "SMALL", "Curve", "On", "crossover", "is_gpu", "synchronizer"]
+__all__ = ["CURVES", "HALVES", "OWN", "ROWS", "SMALL", "Curve", "On", "crossover", "is_gpu", "synchronizer"]

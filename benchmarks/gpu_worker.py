@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.dense import Row, normal
-from benchmarks.gpu_rows import CURVES, OWN, ROWS, SMALL, On, is_gpu, synchronizer
+from benchmarks.gpu_rows import CURVES, HALVES, OWN, ROWS, SMALL, On, is_gpu, synchronizer
 from benchmarks.timing import Function, calibrate, measure
 
 CPU_FLOPS, CPU_BYTES = 1e11, 2e9  # of a row that the CPU is asked for too
@@ -74,19 +74,21 @@ class Worker:
         self.say("hello", **said)
 
     def ceilings(self) -> None:
-        """Bytes a second of copying, FLOP/s of float32 products, by the library's own means."""
+        """Bytes a second of copying, FLOP/s of products in float32 and halves, by the library's own means."""
         n, m = (1 << 16, 64) if self.small else (1 << 28, 8192)
 
         def copy() -> dict[str, Any]:
             x, y = (self.lib.zeros(n, device=self.device) for _ in range(2))
             return {"rate": 8 * n / timed(lambda: y.copy_(x), self.wait, self.sample_s)}
 
-        def product() -> dict[str, Any]:
-            a, b = (normal(self.on_device, i, m, m) for i in range(2))
+        def product(dtype: str = "float32") -> dict[str, Any]:
+            a, b = (normal(self.on_device, i, m, m).to(getattr(self.lib, dtype)) for i in range(2))
             return {"rate": 2 * m**3 / timed(lambda: a @ b, self.wait, self.sample_s)}
 
         self.guarded("ceiling", "copy", copy)
         self.guarded("ceiling", "product", product)
+        for dtype in HALVES:
+            self.guarded("ceiling", f"product, {dtype}", lambda dtype=dtype: product(dtype))  # type: ignore[misc]
 
     def rows(self) -> None:
         for row in SMALL if self.small else ROWS:
@@ -94,7 +96,13 @@ class Worker:
                 self.guarded("row", row.name, lambda row=row: self.row(row))  # type: ignore[misc]
 
     def row(self, row: Row) -> dict[str, Any]:
-        figures = {"flops": row.flops, "bytes": row.reads + row.writes, "seconds": self.seconds(row, self.device)}
+        figures: dict[str, Any] = {
+            "flops": row.flops,
+            "bytes": row.reads + row.writes,
+            "seconds": self.seconds(row, self.device),
+        }
+        if row.dtype != "float32":
+            figures["ceiling"] = f"product, {row.dtype}"
         if self.name == "pullback" and row.flops < CPU_FLOPS and row.footprint < CPU_BYTES and OWN not in row.name:
             figures["cpu_seconds"] = self.seconds(row, "cpu")
         return figures

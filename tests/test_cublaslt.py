@@ -42,32 +42,54 @@ def test_a_library_that_is_none_is_refused(gpu: Any, path: str) -> None:
     assert gpu.cublaslt_version() == before
 
 
+# Of a, b and d: NVIDIA's numbers for the compute type (CUBLAS_COMPUTE_32F without TF32, …_64F), the type of alpha and
+# beta, and the types of the matrices (CUDA_R_32F, CUDA_R_64F, CUDA_R_16F, CUDA_R_16BF).
+TYPES = {
+    ("float32", "float32"): (68, 0, 0, 0),
+    ("float64", "float64"): (70, 1, 1, 1),
+    ("float16", "float16"): (68, 0, 2, 2),
+    ("bfloat16", "bfloat16"): (68, 0, 14, 14),
+    ("float16", "float32"): (68, 0, 2, 0),
+    ("bfloat16", "float32"): (68, 0, 14, 0),
+}
+EPILOGUES = {"none": (1, 4), "relu": (2, 6), "gelu": (32, 36)}  # CUBLASLT_EPILOGUE_…, without a bias and with one
+
+
 @on_each
 @pytest.mark.parametrize("transpose_a", [False, True])
 @pytest.mark.parametrize("transpose_b", [False, True])
-@pytest.mark.parametrize(("bias", "relu", "epilogue"), [(0, 0, 1), (0, 1, 2), (1, 0, 4), (1, 1, 6)])
-@pytest.mark.parametrize("is_double", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("epilogue", EPILOGUES)
+@pytest.mark.parametrize("dtypes", TYPES, ids=str)
 def test_descriptors_hold_what_was_asked_for(
-    gpu: Any, path: str, transpose_a: bool, transpose_b: bool, bias: int, relu: int, epilogue: int, is_double: bool
+    gpu: Any, path: str, transpose_a: bool, transpose_b: bool, bias: bool, epilogue: str, dtypes: tuple[str, str]
 ) -> None:
     gpu.load_cublaslt(path)
-    got = gpu.cublaslt_descriptors(3, 5, 7, transpose_a, transpose_b, 2, bool(bias), bool(relu), is_double)
-    assert bool(got.pop("bias")) == bool(bias)
+    got = gpu.cublaslt_descriptors(3, 5, 7, transpose_a, transpose_b, 2, bias, epilogue, *dtypes)
+    assert bool(got.pop("bias")) == bias
     a, b = ((7, 3) if transpose_a else (3, 7)), ((5, 7) if transpose_b else (7, 5))
+    compute, scale, of_factors, of_d = TYPES[dtypes]
     assert got == {
-        "compute_type": 70 if is_double else 68,  # CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_32F: no TF32
+        "compute_type": compute,
+        "scale_type": scale,
         "transpose_a": transpose_a,
         "transpose_b": transpose_b,
-        "epilogue": epilogue,
-        **layout("a", *a),
-        **layout("b", *b),
-        **layout("d", 3, 5),
+        "epilogue": EPILOGUES[epilogue][bias],
+        **layout("a", *a, of_factors),
+        **layout("b", *b, of_factors),
+        **layout("d", 3, 5, of_d),
     }
 
 
-def layout(name: str, rows: int, columns: int) -> dict[str, int]:
-    of = {"rows": rows, "columns": columns, "leading_dimension": rows, "batch": 2, "stride": rows * columns}
-    return {f"{what}_{name}": value for what, value in of.items()}
+@on_each
+def test_descriptors_of_no_dtype(gpu: Any, path: str) -> None:
+    with pytest.raises(ValueError, match="there is no dtype float8"):
+        gpu.cublaslt_descriptors(3, 5, 7, False, False, 2, False, "none", "float8", "float8")
+
+
+def layout(name: str, rows: int, columns: int, dtype: int) -> dict[str, int]:
+    of = {"type": dtype, "rows": rows, "columns": columns, "leading_dimension": rows}
+    return {f"{what}_{name}": value for what, value in (of | {"batch": 2, "stride": rows * columns}).items()}
 
 
 def test_a_finder_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +225,7 @@ def test_a_workspace_that_finds_no_memory(stand_in: None) -> None:
     from pullback._emulated import pool
 
     emulated.drop_workspaces()
+    pool.free_all_blocks()  # of other tests' workspaces
     a = pb.ones(2, 2, device="cuda-emulated")
     before = emulated.cublaslt_products()
     pool.free_all_blocks()

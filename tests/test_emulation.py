@@ -89,6 +89,7 @@ SANITIZERS = ["", pytest.param("address", marks=slow), pytest.param("thread", ma
 def test_a_right_kernel_passes(run: Run, order: str, sanitizer: str) -> None:
     assert numbers(run("none", order, sanitizer)) == REVERSED
     assert numbers(run("count of threads", order, sanitizer)) == [THREADS, THREADS - 1] * (THREADS // 2)
+    assert numbers(run("fragments", order, sanitizer)) == [0.0] * THREADS
     warps = [sum(range(32)), sum(range(32, 64))]
     assert numbers(run("sum of warp", order, sanitizer)) == [float(warps[i // 32]) for i in range(THREADS)]
 
@@ -97,6 +98,12 @@ def test_a_right_kernel_passes(run: Run, order: str, sanitizer: str) -> None:
 def test_a_missing_barrier_reads_what_nobody_wrote(run: Run, order: str) -> None:
     got = numbers(run("missing barrier", order))
     assert any(math.isnan(value) for value in got), "the threads that came first should have read NaN"
+
+
+@pytest.mark.parametrize("order", ["reversed", "shuffled"])
+def test_waiting_for_the_warp_is_not_waiting_for_the_block(run: Run, order: str) -> None:
+    """In these orders a warp runs ahead of the others."""
+    assert any(math.isnan(value) for value in numbers(run("barrier of a warp", order)))
 
 
 @pytest.mark.parametrize(
@@ -109,6 +116,30 @@ def test_a_missing_barrier_reads_what_nobody_wrote(run: Run, order: str) -> None
 )
 @pytest.mark.parametrize("order", ORDERS)
 def test_divergence_is_an_error(run: Run, fault: str, words: str, order: str) -> None:
+    done = run(fault, order)
+    assert done.returncode == 1 and re.search(words, done.stderr), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    "fault",
+    ["registers of a fragment", "lane of a fragment", "address of a row", "layout of a fragment", "early wait"],
+)
+def test_a_wrong_index_or_an_early_wait_gives_a_wrong_product(run: Run, fault: str, order: str) -> None:
+    assert sum(numbers(run(fault, order))) > THREADS
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("missing wait", "thread .* ended before copies that it began"),
+        ("misaligned copy", "an address that is no multiple of 16: thread .* waits at emulation_check.cpp"),
+    ],
+)
+def test_a_copy_that_nobody_waited_for_or_that_a_gpu_refuses_is_an_error(
+    run: Run, fault: str, words: str, order: str
+) -> None:
     done = run(fault, order)
     assert done.returncode == 1 and re.search(words, done.stderr), done.stdout + done.stderr
 

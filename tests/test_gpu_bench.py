@@ -52,6 +52,17 @@ FIGURES: list[dict[str, Any]] = [
         "cpu_seconds": 1e-3,
     },
     {"kind": "row", "library": "pullback", "name": "GEMM", "flops": 1e9, "bytes": 1e6, "seconds": 4e-5},
+    {"kind": "ceiling", "library": "torch", "name": "product, bfloat16", "rate": 5e14},
+    {"kind": "row", "library": "torch", "name": "GEMM bfloat16", "flops": 1e9, "bytes": 1e6, "seconds": 3e-6},
+    {
+        "kind": "row",
+        "library": "pullback",
+        "name": "GEMM bfloat16, own kernel",
+        "flops": 1e9,
+        "bytes": 1e6,
+        "seconds": 5e-6,
+        "ceiling": "product, bfloat16",
+    },
     {"kind": "row", "library": "pullback", "name": "sort", "error": "NotImplementedError: sort"},
     {"kind": "point", "library": "pullback", "name": "add", "size": 4, "cpu_seconds": 1.0, "seconds": 2.0},
     {"kind": "point", "library": "pullback", "name": "add", "size": 16, "cpu_seconds": 3.0, "seconds": 2.0},
@@ -61,11 +72,12 @@ FIGURES: list[dict[str, Any]] = [
 
 def test_rows_have_their_ceiling_and_ratios() -> None:
     found = gpu.collect(FIGURES)
-    assert found["ceilings"] == {"copy": 2e12, "product": 5e13}
-    add, gemm, sort = found["rows"]
+    assert found["ceilings"] == {"copy": 2e12, "product": 5e13, "product, bfloat16": 5e14}
+    add, gemm, own, sort = found["rows"]
     assert add["ceiling_percent"] == pytest.approx(60) and add["torch_ratio"] == pytest.approx(0.8)
     assert add["cpu_ratio"] == pytest.approx(100)
     assert gemm["ceiling_percent"] == pytest.approx(50) and "torch_ratio" not in gemm
+    assert own["ceiling_percent"] == pytest.approx(40) and own["torch_ratio"] == pytest.approx(0.6)  # of the library's
     assert sort == {"name": "sort", "error": "NotImplementedError: sort"}
     assert found["curves"] == {"add": {"points": [[4, 1.0, 2.0], [16, 3.0, 2.0]], "crossover": 16}}
 
@@ -79,10 +91,12 @@ def test_results_are_written_and_the_table_is_short(tmp_path: Path) -> None:
         "row                                       time ceiling  PyTorch      CPU",
         "add                                    10.0 µs    60 %    0.80×  100.00×",
         "GEMM                                   40.0 µs    50 %        –        –",
+        "GEMM bfloat16, own kernel              5.00 µs    40 %    0.60×        –",
         "sort                                 NotImplementedError: sort",
         "add: the GPU is faster from 16",
         "ceiling, copy: 2000 GB/s",
         "ceiling, product: 50.0 TFLOP/s",
+        "ceiling, product, bfloat16: 500.0 TFLOP/s",
         "bench: passed",
         "cases: failed",
     ]

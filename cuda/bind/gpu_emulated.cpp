@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <numbers>
 #include <stdexcept>
 #include <utility>
 
@@ -8,6 +11,7 @@
 #include "bind/run.h"
 #include "common/cublaslt.h"
 #include "common/emulate.h"
+#include "runtime/half.h"
 
 namespace pullback::cuda {
 namespace {
@@ -17,25 +21,49 @@ constexpr int kDevices = 2;  // the same host twice, so that a mixture of device
 bool stands_in = false;
 int64_t products = 0;
 
-// What cuBLASLt would compute: D = f(alpha op(A) op(B) + beta D + bias), column by column.
-template <class T>
+double apply(LibraryProduct::Epilogue f, double v) {
+  using Epilogue = LibraryProduct::Epilogue;
+  if (f == Epilogue::relu) return std::max(v, 0.0);
+  if (f == Epilogue::gelu) return v / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (v + 0.044715 * v * v * v)));
+  return v;
+}
+
+// What cuBLASLt would compute: D = f(alpha op(A) op(B) + beta D + bias), column by column, rounded once.
+template <class T, class D>
 void multiply(const LibraryProduct& p) {
-  const auto* bias = static_cast<const T*>(p.bias);
+  const auto* bias = static_cast<const D*>(p.bias);
   for (int64_t i = 0; i < p.batch; ++i) {
     const T *a = static_cast<const T*>(p.a) + i * p.stride_a, *b = static_cast<const T*>(p.b) + i * p.stride_b;
-    T* d = static_cast<T*>(p.d) + i * p.stride_d;
+    D* d = static_cast<D*>(p.d) + i * p.stride_d;
     for (int64_t col = 0; col < p.n; ++col)
       for (int64_t row = 0; row < p.m; ++row) {
         double sum = 0;
         for (int64_t k = 0; k < p.k; ++k)
           sum += static_cast<double>(a[p.transpose_a ? k + row * p.lda : row + k * p.lda]) *
                  static_cast<double>(b[p.transpose_b ? col + k * p.ldb : k + col * p.ldb]);
-        T& out = d[row + col * p.ldd];
+        D& out = d[row + col * p.ldd];
         const double added =
             (p.beta != 0 ? p.beta * static_cast<double>(out) : 0) + (bias ? static_cast<double>(bias[row]) : 0);
-        const T v = static_cast<T>(p.alpha * sum + added);
-        out = p.relu && v < 0 ? T(0) : v;
+        out = D(apply(p.epilogue, p.alpha * sum + added));
       }
+  }
+}
+
+template <class T>
+void multiply_halves(const LibraryProduct& p) {
+  p.dtype_d == DType::f32 ? multiply<T, float>(p) : multiply<T, T>(p);
+}
+
+void multiply(const LibraryProduct& p) {
+  switch (p.dtype) {
+    case DType::f16:
+      return multiply_halves<Half>(p);
+    case DType::bf16:
+      return multiply_halves<BFloat16>(p);
+    case DType::f32:
+      return multiply<float, float>(p);
+    default:
+      return multiply<double, double>(p);
   }
 }
 
@@ -44,13 +72,15 @@ void multiply(const LibraryProduct& p) {
 void use_library(bool use) { stands_in = use; }
 int64_t library_products() { return products; }
 
+bool library_is_used() { return stands_in; }
+
 bool multiply_by_library(const LibraryProduct& p) {
   if (!stands_in) return false;
   ++products;
   void* workspace = workspace_of_call(cublaslt::kWorkspace);
   emulate::in_order([p, workspace] {
     std::memset(workspace, 0xFF, 256);  // an algorithm may leave anything there
-    p.dtype == DType::f32 ? multiply<float>(p) : multiply<double>(p);
+    multiply(p);
   });
   return true;
 }

@@ -46,6 +46,8 @@ std::string words_of_python() {
 void use_library(bool use) { wanted = use; }
 int64_t library_products() { return products; }
 
+bool library_is_used() { return wanted; }
+
 bool multiply_by_library(const LibraryProduct& p) {
   if (!wanted) return false;
   std::string why;

@@ -66,14 +66,23 @@ nb::list workspaces_as_list() {
   return all;
 }
 
+DType dtype_named(const std::string& name) {
+  for (int t = 0; t < kDTypes; ++t)
+    if (dtype_name(static_cast<DType>(t)) == name) return static_cast<DType>(t);
+  throw nb::value_error(("there is no dtype " + name).c_str());
+}
+
 nb::dict cublaslt_descriptors(int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b, int64_t batch,
-                              bool bias, bool relu, bool is_double) {
+                              bool bias, const std::string& epilogue, const std::string& dtype,
+                              const std::string& dtype_d) {
+  using Epilogue = LibraryProduct::Epilogue;
   LibraryProduct p = {};
-  p.dtype = is_double ? DType::f64 : DType::f32;
+  p.dtype = dtype_named(dtype), p.dtype_d = dtype_named(dtype_d);
   p.m = m, p.n = n, p.k = k, p.transpose_a = transpose_a, p.transpose_b = transpose_b, p.batch = batch;
   p.lda = transpose_a ? k : m, p.ldb = transpose_b ? n : k, p.ldd = m;
   p.stride_a = m * k, p.stride_b = k * n, p.stride_d = m * n;
-  p.bias = bias ? &p : nullptr, p.relu = relu;
+  p.bias = bias ? &p : nullptr;
+  p.epilogue = epilogue == "relu" ? Epilogue::relu : epilogue == "gelu" ? Epilogue::gelu : Epilogue::none;
   nb::dict d;
   for (const auto& [name, value] : cublaslt::descriptors(p)) d[name.c_str()] = value;
   return d;
@@ -128,8 +137,8 @@ void define(nb::module_& m, const char* kernel_type, const char* block_type, con
         "Open cuBLASLt, or take the copy that the process has already; its path. Raises RuntimeError.");
   m.def("cublaslt_version", cublaslt::version, "131000 for 13.10.0; 0 where it has not been opened.");
   m.def("cublaslt_descriptors", cublaslt_descriptors, nb::arg("m"), nb::arg("n"), nb::arg("k"), nb::arg("transpose_a"),
-        nb::arg("transpose_b"), nb::arg("batch"), nb::arg("bias"), nb::arg("relu"), nb::arg("is_double"),
-        "What cuBLASLt says of the descriptors that it makes for a product; needs no device.");
+        nb::arg("transpose_b"), nb::arg("batch"), nb::arg("bias"), nb::arg("epilogue"), nb::arg("dtype"),
+        nb::arg("dtype_d"), "What cuBLASLt says of the descriptors that it makes for a product; needs no device.");
   m.def("cublaslt_products", library_products, "How many products have gone there.");
   m.def("workspaces", workspaces_as_list,
         "cuBLASLt's memory, an object for each device and stream that it has run on.");

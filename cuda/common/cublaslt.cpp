@@ -15,15 +15,15 @@ namespace {
 
 using Status = int;                                                    // cublasStatus_t
 constexpr Status kSuccess = 0, kInvalidValue = 7, kNotSupported = 15;  // CUBLAS_STATUS_…
-constexpr int kFloat = 0, kDouble = 1;                                 // CUDA_R_32F, CUDA_R_64F
+constexpr int kFloat = 0, kDouble = 1, kHalf = 2, kBFloat16 = 14;      // CUDA_R_32F, CUDA_R_64F, …_16F, …_16BF
 constexpr int kComputeFloat = 68, kComputeDouble = 70;                 // CUBLAS_COMPUTE_32F (no TF32), …_64F
-constexpr int kComputeType = 0;                                        // CUBLASLT_MATMUL_DESC_COMPUTE_TYPE
+constexpr int kComputeType = 0, kScaleType = 1;                        // CUBLASLT_MATMUL_DESC_COMPUTE_TYPE, …
 constexpr int kTransposeA = 3, kTransposeB = 4, kEpilogue = 7;         // CUBLASLT_MATMUL_DESC_TRANSA, …
 constexpr int kBiasPointer = 8;
-constexpr int kDefault = 1, kRelu = 2, kBias = 4;              // CUBLASLT_EPILOGUE_…, which add up
-constexpr int kRows = 2, kColumns = 3, kLeadingDimension = 4;  // CUBLASLT_MATRIX_LAYOUT_…
-constexpr int kBatchCount = 5, kBatchStride = 6;               // …_STRIDED_BATCH_OFFSET
-constexpr int kMostWorkspace = 1;                              // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
+constexpr int kDefault = 1, kRelu = 2, kBias = 4, kGelu = 32;             // CUBLASLT_EPILOGUE_…, which add up
+constexpr int kType = 0, kRows = 2, kColumns = 3, kLeadingDimension = 4;  // CUBLASLT_MATRIX_LAYOUT_…
+constexpr int kBatchCount = 5, kBatchStride = 6;                          // …_STRIDED_BATCH_OFFSET
+constexpr int kMostWorkspace = 1;                                         // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
 constexpr int kAlignmentA = 5, kAlignmentB = 6, kAlignmentC = 7, kAlignmentD = 8;  // …_MIN_ALIGNMENT_A_BYTES
 
 struct Algorithm {
@@ -88,10 +88,31 @@ Owner own(Status status, Object object, Status (*destroy)(Object), const char* w
   return Owner(object, destroy);
 }
 
+int type_of(DType t) {
+  switch (t) {
+    case DType::f16:
+      return kHalf;
+    case DType::bf16:
+      return kBFloat16;
+    case DType::f32:
+      return kFloat;
+    default:
+      return kDouble;
+  }
+}
+
+// Halves are computed in float, and so are alpha and beta.
+bool computes_in_double(const LibraryProduct& p) { return p.dtype == DType::f64; }
+
+int epilogue_of(const LibraryProduct& p) {
+  using Epilogue = LibraryProduct::Epilogue;
+  const int f = p.epilogue == Epilogue::relu ? kRelu : p.epilogue == Epilogue::gelu ? kGelu : 0;
+  return f == 0 && !p.bias ? kDefault : f + (p.bias ? kBias : 0);
+}
+
 Owner make_layout(DType t, int64_t rows, int64_t columns, int64_t leading_dimension, int64_t batch, int64_t stride) {
   Object made = nullptr;
-  const int type = t == DType::f32 ? kFloat : kDouble;
-  const Status status = library->layout_create(&made, type, rows, columns, leading_dimension);
+  const Status status = library->layout_create(&made, type_of(t), rows, columns, leading_dimension);
   Owner layout = own(status, made, library->layout_destroy, "a matrix layout");
   const auto count = static_cast<int32_t>(batch);
   check(library->layout_set(made, kBatchCount, &count, sizeof(count)), "a batch");
@@ -101,16 +122,16 @@ Owner make_layout(DType t, int64_t rows, int64_t columns, int64_t leading_dimens
 
 Owner make_description(const LibraryProduct& p) {
   Object made = nullptr;
-  const bool is_float = p.dtype == DType::f32;
+  const bool in_double = computes_in_double(p);
   const Status status =
-      library->desc_create(&made, is_float ? kComputeFloat : kComputeDouble, is_float ? kFloat : kDouble);
+      library->desc_create(&made, in_double ? kComputeDouble : kComputeFloat, in_double ? kDouble : kFloat);
   Owner description = own(status, made, library->desc_destroy, "a description");
   const auto set = [&](int attribute, int32_t value) {
     check(library->desc_set(made, attribute, &value, sizeof(value)), "an attribute");
   };
   set(kTransposeA, p.transpose_a);
   set(kTransposeB, p.transpose_b);
-  set(kEpilogue, !p.relu && !p.bias ? kDefault : (p.relu ? kRelu : 0) + (p.bias ? kBias : 0));
+  set(kEpilogue, epilogue_of(p));
   if (p.bias) check(library->desc_set(made, kBiasPointer, &p.bias, sizeof(p.bias)), "the bias");
   return description;
 }
@@ -125,7 +146,7 @@ struct Plan {
       : description(make_description(p)),
         a(make_layout(p.dtype, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k, p.lda, p.batch, p.stride_a)),
         b(make_layout(p.dtype, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n, p.ldb, p.batch, p.stride_b)),
-        d(make_layout(p.dtype, p.m, p.n, p.ldd, p.batch, p.stride_d)) {}
+        d(make_layout(p.dtype_d, p.m, p.n, p.ldd, p.batch, p.stride_d)) {}
 };
 
 // --- plans -----------------------------------------------------------------------------------------------------------
@@ -140,7 +161,8 @@ uint32_t alignment(const void* p) {
 
 using Key = std::array<int64_t, 16>;
 Key key_of(const LibraryProduct& p, int device) {
-  const int64_t flags = static_cast<int64_t>(p.dtype) << 5 | p.transpose_a << 4 | p.transpose_b << 3 | p.relu << 2 |
+  const int64_t types = static_cast<int64_t>(p.dtype) << 4 | static_cast<int64_t>(p.dtype_d);
+  const int64_t flags = types << 8 | static_cast<int64_t>(p.epilogue) << 4 | p.transpose_a << 3 | p.transpose_b << 2 |
                         (p.bias != nullptr) << 1 | (p.beta != 0);
   return {device,
           flags,
@@ -242,12 +264,14 @@ std::vector<std::pair<std::string, int64_t>> descriptors(const LibraryProduct& p
     all.emplace_back(name, value);
   };
   read("compute_type", library->desc_get, plan.description, kComputeType, 4);
+  read("scale_type", library->desc_get, plan.description, kScaleType, 4);
   read("transpose_a", library->desc_get, plan.description, kTransposeA, 4);
   read("transpose_b", library->desc_get, plan.description, kTransposeB, 4);
   read("epilogue", library->desc_get, plan.description, kEpilogue, 4);
   read("bias", library->desc_get, plan.description, kBiasPointer, 8);
   for (const auto& [name, layout] : {std::pair("a", &plan.a), std::pair("b", &plan.b), std::pair("d", &plan.d)}) {
     const std::string of = std::string("_") + name;
+    read(("type" + of).c_str(), library->layout_get, *layout, kType, 4);
     read(("rows" + of).c_str(), library->layout_get, *layout, kRows, 8);
     read(("columns" + of).c_str(), library->layout_get, *layout, kColumns, 8);
     read(("leading_dimension" + of).c_str(), library->layout_get, *layout, kLeadingDimension, 8);
@@ -263,8 +287,8 @@ Outcome multiply(const LibraryProduct& p, int device, void* stream, void* (*work
   if (p.bias) check(library->desc_set(plan.description.get(), kBiasPointer, &p.bias, sizeof(p.bias)), "the bias");
   void* workspace = plan.workspace ? workspace_of(kWorkspace) : nullptr;
   const Object handle = handle_of(device);
-  const Status status = p.dtype == DType::f32 ? run<float>(p, plan, handle, stream, workspace)
-                                              : run<double>(p, plan, handle, stream, workspace);
+  const Status status = computes_in_double(p) ? run<double>(p, plan, handle, stream, workspace)
+                                              : run<float>(p, plan, handle, stream, workspace);
   check(status, "a product");
   return Outcome::done;
 }

@@ -11,9 +11,12 @@
 namespace pullback::cuda {
 
 // D = f(alpha op(A) op(B) + beta D + bias), all matrices column by column as the library has them: op(A) is [m, k],
-// op(B) [k, n], D [m, n], bias [m]; f is max(0, ·) or nothing.
+// op(B) [k, n], D [m, n], bias [m].
 struct LibraryProduct {
-  DType dtype;
+  enum class Epilogue : uint8_t { none, relu, gelu };  // f: v, max(0, v), v/2 (1 + tanh(√(2/π) (v + 0.044715 v³)))
+
+  DType dtype;    // of A and B
+  DType dtype_d;  // of D and bias: the same, or float32 where that is a half
   int64_t m, n, k;
   bool transpose_a, transpose_b;
   int64_t lda, ldb, ldd;  // from a column in memory to the next
@@ -23,8 +26,11 @@ struct LibraryProduct {
   void* d;
   const void* bias;  // nullptr for none
   double alpha, beta;
-  bool relu;
+  Epilogue epilogue;
 };
+
+// False where every product would be refused.
+bool library_is_used();
 
 // In the order of the current stream. False where the library is absent or does not take such a product: then nothing
 // was written.

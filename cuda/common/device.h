@@ -89,7 +89,10 @@ template <class T>
 PB_DEVICE T shuffle(T value, int from, emulate::Site site = emulate::Site::current()) {
   uint64_t words[(sizeof(T) + 7) / 8] = {};
   __builtin_memcpy(words, &value, sizeof(T));
-  for (uint64_t& word : words) word = emulate::shuffle(word, from, site);
+  for (uint64_t& word : words) {
+    emulate::hand_in(&word, 1, site);
+    word = *emulate::handed_in(from);
+  }
   __builtin_memcpy(&value, words, sizeof(T));
   return value;
 }

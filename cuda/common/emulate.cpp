@@ -61,6 +61,7 @@ namespace {
 
 constexpr size_t kStack = 256 * 1024;  // of a thread; only pages that are touched are taken
 constexpr size_t kGuard = 4096;        // below it, so that an overflow is seen
+constexpr int kMostCopies = 64;        // that a thread has begun and not waited for
 
 enum class State : uint8_t { ready, at_barrier, at_shuffle, ended };
 
@@ -72,9 +73,14 @@ struct Fiber {
 #endif
   char* stack = nullptr;  // its lowest byte
   State state = State::ended;
-  Site site;                    // where it waits
-  uint64_t posted[2] = {0, 0};  // what it handed in at its even and at its odd shuffles
+  Site site;                            // where it waits
+  uint64_t posted[2][kMostWords] = {};  // what it handed in at its even and at its odd shuffles
   uint32_t shuffles = 0, syncs = 0;
+  // Copies that are not made yet, in a ring, and how many groups were committed before each; no memory is taken for
+  // them while ThreadSanitizer looks.
+  Copy copies[kMostCopies];
+  uint32_t group_of[kMostCopies];
+  uint32_t begun = 0, made = 0, groups = 0;
 #if defined(__SANITIZE_ADDRESS__)
   void* fake_stack = nullptr;
 #endif
@@ -174,6 +180,8 @@ void wait(State state, const Site& site) {
   __tsan_acquire(&machine->launch_sync);
 #endif
   machine->body(machine->context);
+  if (self().made < self().begun)
+    fail("thread " + std::to_string(machine->running) + " ended before copies that it began");
 #if defined(PULLBACK_TSAN_FIBERS)
   __tsan_release(&machine->end_sync);
 #endif
@@ -210,6 +218,7 @@ void prepare(Fiber& f) {
 #endif
   f.state = State::ready;
   f.shuffles = f.syncs = 0;
+  f.begun = f.made = f.groups = 0;
 }
 
 // --- one block -------------------------------------------------------------------------------------------------------
@@ -248,23 +257,38 @@ void release_barrier() {
   for (int i = 0; i < machine->threads; ++i) machine->fibers[i].state = State::ready;
 }
 
-void run_block(const std::vector<int>& turns) {
+using Turns = std::vector<int>;  // threads, in the order in which they run
+
+// Whether one of them could.
+bool run_ready(const Turns& turns) {
+  Machine& m = *machine;
+  bool moved = false;
+  for (int i : turns) {
+    if (m.fibers[i].state != State::ready) continue;
+    m.running = i;
+    change(m.scheduler, m.fibers[i], false);
+    moved = true;
+    if (!m.failure.empty()) break;
+  }
+  return moved;
+}
+
+bool release_warps(const Turns& turns) {
+  bool released = false;
+  for (int i : turns)
+    if (i % kWarp == 0) released = release_warp(i) || released;
+  return released;
+}
+
+void run_block(const std::vector<Turns>& groups) {
   Machine& m = *machine;
   m.live = m.threads;
   for (int i = 0; i < m.threads; ++i) prepare(m.fibers[i]);
   while (m.live > 0 && m.failure.empty()) {
-    bool moved = false;
-    for (int i : turns) {
-      if (m.fibers[i].state != State::ready) continue;
-      m.running = i;
-      change(m.scheduler, m.fibers[i], false);
-      moved = true;
-      if (!m.failure.empty()) return;
-    }
-    if (moved) continue;
-    bool released = false;
-    for (int first = 0; first < m.threads; first += kWarp) released = release_warp(first) || released;
-    if (!released) release_barrier();
+    for (const Turns& turns : groups)
+      while (m.failure.empty() && (run_ready(turns) || release_warps(turns))) {
+      }
+    if (m.live > 0 && m.failure.empty()) release_barrier();
   }
 }
 
@@ -282,12 +306,21 @@ void end_block() {
   machine->shared_bytes = 0;
 }
 
-std::vector<int> turns_of(int threads) {
-  std::vector<int> turns(threads);
-  std::iota(turns.begin(), turns.end(), 0);
-  if (order == Order::reversed) std::reverse(turns.begin(), turns.end());
-  if (order == Order::shuffled) std::shuffle(turns.begin(), turns.end(), std::mt19937_64(order_seed));
-  return turns;
+// The threads that take turns with one another until all of them wait for the block: in order forward all, else a warp.
+std::vector<Turns> turns_of(int threads) {
+  const int size = order == Order::forward ? threads : kWarp;
+  std::mt19937_64 random(order_seed);
+  std::vector<Turns> groups;
+  for (int first = 0; first < threads; first += size) {
+    Turns turns(std::min(size, threads - first));
+    std::iota(turns.begin(), turns.end(), first);
+    if (order == Order::reversed) std::reverse(turns.begin(), turns.end());
+    if (order == Order::shuffled) std::shuffle(turns.begin(), turns.end(), random);
+    groups.push_back(std::move(turns));
+  }
+  if (order == Order::reversed) std::reverse(groups.begin(), groups.end());
+  if (order == Order::shuffled) std::shuffle(groups.begin(), groups.end(), random);
+  return groups;
 }
 
 // A machine for each thread of the host, kept for the stacks.
@@ -310,7 +343,7 @@ void run(int64_t blocks, int threads, void (*body)(const void* context), const v
   if (static_cast<int>(m.fibers.size()) < threads) m.fibers.resize(threads);
   m.threads = threads, m.blocks = blocks, m.body = body, m.context = context;
   m.failure.clear();
-  const std::vector<int> turns = turns_of(threads);
+  const std::vector<Turns> turns = turns_of(threads);
 #if defined(PULLBACK_TSAN_FIBERS)
   m.scheduler.tsan = __tsan_get_current_fiber();
   __tsan_release(&m.launch_sync);
@@ -351,10 +384,10 @@ void sync_block(Site site) {
 }
 
 // Two places to hand in suffice: a lane can be one shuffle ahead of another, not two.
-uint64_t shuffle(uint64_t bits, int from, Site site) {
+void hand_in(const uint64_t* words, int count, Site site) {
   Fiber& f = self();
   const uint32_t turn = f.shuffles++ & 1;
-  f.posted[turn] = bits;
+  std::copy_n(words, count, f.posted[turn]);
 #if defined(PULLBACK_TSAN_FIBERS)
   char* sync = &machine->warp_sync[machine->running / kWarp][turn];
   __tsan_release(sync);
@@ -363,7 +396,36 @@ uint64_t shuffle(uint64_t bits, int from, Site site) {
 #if defined(PULLBACK_TSAN_FIBERS)
   __tsan_acquire(sync);
 #endif
-  return machine->fibers[machine->running / kWarp * kWarp + (from & (kWarp - 1))].posted[turn];
+}
+
+const uint64_t* handed_in(int lane) {
+  const uint32_t turn = (self().shuffles - 1) & 1;
+  return machine->fibers[machine->running / kWarp * kWarp + (lane & (kWarp - 1))].posted[turn];
+}
+
+void begin_copy(const Copy& copy) {
+  Fiber& f = self();
+  if (f.begun - f.made == kMostCopies)
+    fail("more than " + std::to_string(kMostCopies) + " copies of a thread at a time");
+  const uint32_t i = f.begun++ % kMostCopies;
+  f.copies[i] = copy, f.group_of[i] = f.groups;
+}
+
+void commit_copies() { ++self().groups; }
+
+bool next_copy(int left, Copy& copy) {
+  Fiber& f = self();
+  const uint32_t i = f.made % kMostCopies;
+  if (f.made == f.begun || f.group_of[i] + left >= f.groups) return false;
+  copy = f.copies[i];
+  ++f.made;
+  return true;
+}
+
+void check_alignment(const void* p, int bytes, Site site) {
+  if (reinterpret_cast<uintptr_t>(p) % bytes == 0) return;
+  fail("an address that is no multiple of " + std::to_string(bytes) + ": " + where(machine->running, site));
+  wait(State::ready, site);  // for good
 }
 
 // ThreadSanitizer takes an allocation for a write. It is the scheduler's here, before all of the block, so that it

@@ -27,7 +27,8 @@ inline constexpr int kMostThreads = 1024;          // of a block
 inline constexpr int kMostShared = 48 * 1024;      // bytes of a block, as on every GPU
 inline constexpr int64_t kMostBlocks = INT32_MAX;  // of a grid
 
-// In which order threads take their turns: what depends on it is wrong. The seed is for `shuffled`.
+// In which order threads take their turns: what depends on it is wrong. Reversed and shuffled, a warp runs ahead of the
+// others until all of it waits for the block. The seed is for `shuffled`.
 enum class Order : uint8_t { forward, reversed, shuffled };
 void set_order(Order order, uint64_t seed = 0);
 
@@ -50,9 +51,25 @@ int64_t block();  // the number of its block
 int64_t blocks();
 
 void sync_block(Site site);
-// Every lane of the warp hands in `bits` and gets what lane `from` handed in.
-uint64_t shuffle(uint64_t bits, int from, Site site);
+// Every lane of the warp hands in some words; then handed_in(lane) are that lane's, until this thread hands in again.
+inline constexpr int kMostWords = 3;
+void hand_in(const uint64_t* words, int count, Site site);
+const uint64_t* handed_in(int lane);
 // The block's piece of shared memory that has this key; made when the first thread asks.
 void* shared(const void* key, size_t bytes);
+
+// A copy that goes on beside its thread: it is made when the thread waits for its group, so that what nobody waited for
+// is not there. next_copy takes one of all groups but the newest `left`; false where none is left. A thread may not end
+// before its copies.
+struct Copy {
+  void* to;
+  const void* from;
+};
+void begin_copy(const Copy& copy);
+void commit_copies();
+bool next_copy(int left, Copy& copy);
+
+// Fails where p is no multiple of `bytes`, on which a GPU would stop.
+void check_alignment(const void* p, int bytes, Site site);
 
 }  // namespace pullback::emulate

@@ -1,8 +1,7 @@
 // The product by cuBLASLt where that is there and takes it. Without it a block computes a tile of c, slab by slab of k
 // through shared memory, and each of its threads a square of that tile in registers.
-#include "common/scalar.h"
 #include "kernels/matmul_library.h"
-#include "kernels/matmul_shapes.h"
+#include "kernels/matmul_mma.h"
 
 namespace pullback::cuda {
 namespace {
@@ -13,36 +12,6 @@ constexpr int kSquare = 4;    // rows and columns of c in a thread
 constexpr int kFolded = 256;  // terms that are added up in T before they join the others in double: a float is soon too
                               // large to notice one more term
 constexpr int kThreads = kTile * kTile / kSquare / kSquare;
-
-template <class T>
-struct Product {
-  int64_t m, n, k;
-  Matrix<const T> a, b;
-  Matrix<T> c;
-  Matrix<const T> bias;  // no data where there is none
-  T alpha, beta;
-  Activation activation;
-};
-
-template <class T>
-PB_DEVICE T activate(Activation f, T v) {
-  switch (f) {
-    case Activation::relu:
-      return max_fast(T(0), v);
-    case Activation::sigmoid:
-      return sigmoid(v);
-    case Activation::tanh:
-      return tanh(v);
-    case Activation::gelu:
-      return v * normal(v).cdf;
-    case Activation::gelu_tanh:  // v σ(2u), 2u = v (a + b v²)
-      return v * sigmoid(v * fma(T(2 * 0.79788456080286535588 * 0.044715), v * v, T(2 * 0.79788456080286535588)));
-    case Activation::silu:
-      return v * sigmoid(v);
-    default:
-      return v;
-  }
-}
 
 // piece[k][l] = x[l, k] for kTile of l and kDepth of k, zeros past the ends; neighbouring threads read neighbours in
 // memory.
@@ -84,10 +53,7 @@ PB_DEVICE void compute_tile(const Product<T>& p, int64_t i0, int64_t j0) {
     for (int s = 0; s < kSquare; ++s) {
       const int64_t row = i0 + i + r, col = j0 + j + s;
       if (row >= p.m || col >= p.n) continue;
-      T v = p.alpha * static_cast<T>(total[r][s]);
-      if (p.beta != T(0)) v = fma(p.beta, *p.c.at(row, col), v);
-      if (p.bias.data != nullptr) v += *p.bias.at(row, col);
-      *p.c.at(row, col) = activate(p.activation, v);
+      *p.c.at(row, col) = finished(p, row, col, p.alpha * static_cast<T>(total[r][s]));
     }
 }
 
@@ -96,117 +62,45 @@ __global__ void products(Product<T> p, Batch batch) {
   const int64_t rows = (p.m + kTile - 1) / kTile, columns = (p.n + kTile - 1) / kTile;
   for (int64_t index = block(); index < rows * columns * batch.count; index += blocks()) {
     const int64_t tile = index % (rows * columns), of = index / (rows * columns);
-    Product<T> one = p;
-    one.a.data += batch.at(0, of);
-    one.b.data += batch.at(1, of);
-    one.c.data += batch.at(2, of);
-    if (p.bias.data != nullptr) one.bias.data += batch.at(3, of);
-    compute_tile(one, tile % rows * kTile, tile / rows * kTile);
+    compute_tile(p.one(batch, of), tile % rows * kTile, tile / rows * kTile);
   }
 }
 
-// c = f(c + bias), what the library leaves to be done
 template <class T>
-__global__ void finish(Product<T> p, Batch batch) {
-  for (int64_t i = first(); i < p.m * p.n * batch.count; i += stride()) {
-    const int64_t col = i % p.n, row = i / p.n % p.m, of = i / p.n / p.m;
-    T* c = p.c.at(row, col) + batch.at(2, of);
-    T v = *c;
-    if (p.bias.data != nullptr) v += *(p.bias.at(row, col) + batch.at(3, of));
-    *c = activate(p.activation, v);
-  }
-}
-
-// --- from the call ---------------------------------------------------------------------------------------------------
-
-template <class T>
-Matrix<T> matrix_of(const Operand& x, int ndim) {
-  return {x.data<T>(), broadcast_stride(x, ndim, ndim - 2), broadcast_stride(x, ndim, ndim - 1)};
-}
-
-Batch batch_of(const Call& call) {
-  const Operand& c = call[2];
-  Batch batch;
-  for (int d = 0; d < c.ndim - 2; ++d) {
-    if (c.shape[d] == 1) continue;
-    batch.shape[batch.ndim] = c.shape[d];
-    for (int i = 0; i < (call.has(3) ? 4 : 3); ++i) batch.stride[i][batch.ndim] = broadcast_stride(call[i], c.ndim, d);
-    batch.count *= c.shape[d];
-    ++batch.ndim;
-  }
-  return batch;
-}
-
-// Neighbours in the batch that share b are more rows of a and c.
-template <class T>
-void join_rows(Product<T>& p, Batch& batch) {
-  for (int d = batch.ndim - 1; d >= 0; --d) {
-    const bool shared_bias = p.bias.data == nullptr || (batch.stride[3][d] == 0 && p.bias.row == 0);
-    if (p.m == 1) p.a.row = batch.stride[0][d], p.c.row = batch.stride[2][d];
-    if (batch.stride[1][d] != 0 || !shared_bias || batch.stride[0][d] != p.m * p.a.row ||
-        batch.stride[2][d] != p.m * p.c.row)
-      return;
-    p.m *= batch.shape[d];
-    batch.count /= batch.shape[d];
-    batch.ndim = d;
-  }
-}
-
-// Whether the library's epilogue can add the bias: a vector along the columns in memory of what it computes.
-template <class T>
-bool is_epilogue(const Product<T>& p, const Batch& batch, bool swapped) {
-  const int64_t along = swapped ? p.bias.col : p.bias.row, across = swapped ? p.bias.row : p.bias.col;
-  const int64_t length = swapped ? p.n : p.m, copies = swapped ? p.m : p.n;
-  for (int d = 0; d < batch.ndim; ++d)
-    if (batch.stride[3][d] != 0) return false;
-  return (along == 1 || length == 1) && (across == 0 || copies == 1);
-}
-
-template <class T>
-bool run_library(Product<T> p, const Batch& batch) {
-  LibraryProduct q;
-  bool swapped;
-  if (!as_library_product(p.a, p.b, p.c, p.m, p.n, p.k, batch, swapped, q)) return false;
-  q.alpha = static_cast<double>(p.alpha), q.beta = static_cast<double>(p.beta);
-  const bool fuses = p.bias.data == nullptr || is_epilogue(p, batch, swapped);
-  q.bias = fuses ? p.bias.data : nullptr;
-  q.relu = fuses && p.activation == Activation::relu;
-  if (multiply_by_library(q)) {
-    if (fuses) p.bias.data = nullptr;
-    if (q.relu) p.activation = Activation::none;
-  } else {  // not every type has every epilogue
-    q.bias = nullptr, q.relu = false;
-    if (!multiply_by_library(q)) return false;
-  }
-  if (p.bias.data != nullptr || p.activation != Activation::none)
-    launch(finish<T>, blocks_for(p.m * p.n * batch.count), kBlockSize, p, batch);
-  return true;
+void run_tiles(const Product<T>& p, const Batch& batch) {
+  const int64_t tiles = (p.m + kTile - 1) / kTile * ((p.n + kTile - 1) / kTile) * batch.count;
+  launch(products<T>, tiles < kMostBlocks ? tiles : kMostBlocks, kThreads, p, batch);
 }
 
 template <class T>
 void run(const Call& call) {
-  const Operand &a = call[0], &b = call[1], &c = call[2];
-  Product<T> p;
-  p.m = c.shape[c.ndim - 2], p.n = c.shape[c.ndim - 1], p.k = a.shape[a.ndim - 1];
-  p.a = matrix_of<const T>(a, c.ndim), p.b = matrix_of<const T>(b, c.ndim), p.c = matrix_of<T>(c, c.ndim);
-  p.bias = call.has(3) ? matrix_of<const T>(call[3], c.ndim) : Matrix<const T>{nullptr, 0, 0};
-  p.alpha = static_cast<T>(call.real(0)), p.beta = static_cast<T>(call.real(1));
-  p.activation = static_cast<Activation>(call.integer(2));
-  if (c.size() == 0) return;
+  Product<T> p = product_of<T>(call);
+  if (call[2].size() == 0) return;
   Batch batch = batch_of(call);
   join_rows(p, batch);
   if (run_library(p, batch)) return;
-  const int64_t tiles = (p.m + kTile - 1) / kTile * ((p.n + kTile - 1) / kTile) * batch.count;
-  launch(products<T>, tiles < kMostBlocks ? tiles : kMostBlocks, kThreads, p, batch);
+  if constexpr (is_half<T>)
+    run_tensor_tiles(p, batch);
+  else
+    run_tiles(p, batch);
 }
 
 void matmul(const Call& call) {
   const int misfit = first_misfit(call);
   if (misfit >= 0) return call.error->set(ErrorCode::bad_shape, misfit, 0);
-  visit_float(call[2].dtype, [&](auto zero) { run<decltype(zero)>(call); });
+  switch (call[2].dtype) {
+    case DType::f16:
+      return run<Half>(call);
+    case DType::bf16:
+      return run<BFloat16>(call);
+    case DType::f32:
+      return run<float>(call);
+    default:
+      return run<double>(call);
+  }
 }
 
-constexpr EntryRow rows[] = {{"matmul", matmul}};
+constexpr EntryRow rows[] = {{"matmul", matmul, kTakesHalves}};
 
 }  // namespace
 

@@ -34,8 +34,9 @@ def cublaslt_descriptors(
     transpose_b: bool,
     batch: int,
     bias: bool,
-    relu: bool,
-    is_double: bool,
+    epilogue: str,
+    dtype: str,
+    dtype_d: str,
 ) -> dict[str, int]: ...
 def cublaslt_products() -> int: ...
 def use_cublaslt(use: bool) -> None: ...

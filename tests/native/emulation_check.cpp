@@ -4,8 +4,10 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "common/device.h"
+#include "common/mma.h"
 #include "common/scratch.h"
 
 using namespace pullback;
@@ -21,6 +23,14 @@ __global__ void reverse(const float* x, float* y) {
   float* s = shared<float, kThreads>();
   s[thread()] = x[thread()];
   if constexpr (has_barrier) sync_block();
+  y[thread()] = s[kThreads - 1 - thread()];
+}
+
+// The same with a wait for the warp where one for the block belongs.
+__global__ void reverse_in_warps(const float* x, float* y) {
+  float* s = shared<float, kThreads>();
+  s[thread()] = x[thread()];
+  shuffle(0, 0);
   y[thread()] = s[kThreads - 1 - thread()];
 }
 
@@ -79,6 +89,55 @@ __global__ void sum_of_warp(const float* x, float* y) {
   y[thread()] = sum;
 }
 
+// --- on tensor cores -------------------------------------------------------------------------------------------------
+
+struct alignas(16) Factors {
+  Half a[16][16], b[16][8];
+};
+const Factors factors = [] {
+  Factors f;
+  for (int k = 0; k < 16; ++k) {
+    for (int i = 0; i < 16; ++i) f.a[i][k] = Half((16 * i + k) % 7 - 3);
+    for (int j = 0; j < 8; ++j) f.b[k][j] = Half((8 * k + j) % 5 - 2);
+  }
+  return f;
+}();
+
+float product(int i, int j) {
+  float sum = 0;
+  for (int k = 0; k < 16; ++k) sum += static_cast<float>(factors.a[i][k]) * static_cast<float>(factors.b[k][j]);
+  return sum;
+}
+
+enum class Slip { none, registers, lane, address, layout, missing_wait, early_wait, alignment };
+
+// y = how many of the 4 elements of a b that the thread has are wrong; every warp computes it for itself.
+template <Slip slip>
+__global__ void multiply_fragments(const float*, float* y) {
+  Chunk* a = shared<Chunk, kThreads / kWarpSize * 48>() + warp() * 48;  // [16][2]
+  Chunk* b = a + 32;                                                    // [16]
+  const auto* from = reinterpret_cast<const char*>(&factors) + (slip == Slip::alignment ? 2 : 0);
+  copy_async(a + lane(), from + 16 * lane(), true);
+  commit_copies();
+  if (lane() < 16) copy_async(b + lane(), from + 16 * (32 + lane()), true);
+  commit_copies();
+  if constexpr (slip != Slip::missing_wait) wait_copies<slip == Slip::early_wait>();  // but for b's
+  sync_block();
+
+  const int matrix = lane() / 8, row = matrix % 2 * 8 + (slip == Slip::address ? lane() % 8 ^ 1 : lane() % 8);
+  uint32_t of_a[4], of_b[4];
+  load_matrices<false>(of_a, a + 2 * row + matrix / 2);
+  load_matrices<slip != Slip::layout>(of_b, b + row);
+  if constexpr (slip == Slip::registers) std::swap(of_a[1], of_a[2]);
+  float d[4] = {};
+  mma<Half>(d, of_a, of_b);
+
+  if constexpr (slip == Slip::early_wait) wait_copies<0>();
+  const int g = lane() / 4, t = slip == Slip::lane ? lane() / 8 : lane() % 4;
+  y[thread()] = 0;
+  for (int e = 0; e < 4; ++e) y[thread()] += !(d[e] == product(g + e / 2 * 8, 2 * t + e % 2));
+}
+
 enum class Input { numbers, scratch, filled };  // 0, 1, 2, …; scratch memory as it comes; scratch memory of ones
 
 struct Fault {
@@ -90,6 +149,7 @@ struct Fault {
 constexpr Fault faults[] = {
     {"none", reverse<true>},
     {"missing barrier", reverse<false>},
+    {"barrier of a warp", reverse_in_warps},
     {"divergent barrier", diverge},
     {"thread left before barrier", leave_before_barrier},
     {"lane left before shuffle", leave_before_shuffle},
@@ -102,6 +162,14 @@ constexpr Fault faults[] = {
     {"unguarded sum", unguarded_sum},
     {"two blocks on one place", reverse<true>, 2},
     {"sum of warp", sum_of_warp},
+    {"fragments", multiply_fragments<Slip::none>},
+    {"registers of a fragment", multiply_fragments<Slip::registers>},
+    {"lane of a fragment", multiply_fragments<Slip::lane>},
+    {"address of a row", multiply_fragments<Slip::address>},
+    {"layout of a fragment", multiply_fragments<Slip::layout>},
+    {"missing wait", multiply_fragments<Slip::missing_wait>},
+    {"early wait", multiply_fragments<Slip::early_wait>},
+    {"misaligned copy", multiply_fragments<Slip::alignment>},
 };
 
 }  // namespace

@@ -126,7 +126,10 @@ def _activated(
         return f(_other(input, weight, bias))
 
     op.__name__ = op.__qualname__ = f"linear_{name}"
-    op.__doc__ = f"y = {name}(x Wᵀ + b), to the bit `{name}(linear(x, W, b))`, in one launch. PyTorch has no such name."
+    op.__doc__ = (
+        f"y = {name}(x Wᵀ + b), in one launch: to the bit `{name}(linear(x, W, b))`, but for halves, which that "
+        "rounds twice. PyTorch has no such name."
+    )
     return cast(quick("linear", rule, "inputs output", number)(op))
 
 
