@@ -433,15 +433,15 @@ def test_pytorchs_step_is_off_by_as_much() -> None:
     assert_rounded(narrow_step(torch, "cpu", torch.bfloat16), 2**-9)
 
 
-def training(around: bool, steps: int, captured: bool, device: str) -> list[bytes]:
-    """The losses and weights of some steps, with the block around each step or within it."""
+def training(block: str, steps: int, captured: bool, device: str) -> list[bytes]:
+    """The losses and weights of some steps, with the block within each step, around it, or around all of them."""
     pb.manual_seed(3)
     model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3)).to(device)
     optimizer = pb.optim.Adam(model.parameters(), lr=1e-2)
 
     def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
-        with pb.autocast(device, enabled=not around or pb.is_autocast_enabled(device)):
+        with pb.autocast(device, enabled=block == "within" or pb.is_autocast_enabled(device)):
             loss = F.cross_entropy(model(x), y) + model[2](model[2](x @ model[0].weight.t())).float().square().mean()
         loss.backward()
         optimizer.step()
@@ -450,20 +450,21 @@ def training(around: bool, steps: int, captured: bool, device: str) -> list[byte
     run = pb.capture(step) if captured else step
     rng = np.random.default_rng(1)
     found = []
-    for _ in range(steps):
-        x, y = pb.from_numpy(rng.standard_normal((9, 6)).astype("f4")), pb.from_numpy(rng.integers(0, 3, 9))
-        with pb.autocast(device, enabled=around):
-            loss = run(x.to(device), y.to(device))
-        found.append(loss.detach().cpu().numpy().tobytes())
+    with pb.autocast(device, enabled=block == "around all"):
+        for _ in range(steps):
+            x, y = pb.from_numpy(rng.standard_normal((9, 6)).astype("f4")), pb.from_numpy(rng.integers(0, 3, 9))
+            with pb.autocast(device, enabled=block != "within"):
+                loss = run(x.to(device), y.to(device))
+            found.append(loss.detach().cpu().numpy().tobytes())
     if captured:
         assert run.stats()["replayed"] == steps - 3
     return [*found, *[p.detach().cpu().numpy().tobytes() for p in model.parameters()]]
 
 
-@pytest.mark.parametrize("around", [False, True], ids=["within", "around"])
+@pytest.mark.parametrize("block", ["within", "around", "around all"])
 @each_device
-def test_captured_steps_replay_to_the_bit(device: str, around: bool) -> None:
-    assert training(around, 8, True, device) == training(around, 8, False, device)
+def test_captured_steps_replay_to_the_bit(device: str, block: str) -> None:
+    assert training(block, 8, True, device) == training(block, 8, False, device)
 
 
 def test_a_captured_function_has_a_plan_for_each_state() -> None:
@@ -477,3 +478,18 @@ def test_a_captured_function_has_a_plan_for_each_state() -> None:
         with pb.autocast("cpu", dtype=pb.float16):
             assert product(x).dtype is pb.float16
     assert product.stats()["replayed"] == 6
+
+
+@each_device
+def test_a_captured_function_casts_its_weights_in_every_call(device: str) -> None:
+    """Also where the block around all calls has cast them before."""
+    x, w, b = linear_inputs(device)
+    run = pb.capture(lambda x: F.linear(x, w, b))
+    with pb.autocast(device):
+        for k in range(6):
+            y = run(x)
+            if k > 3:
+                with pb.no_grad():
+                    w.mul_(2)
+                assert not pb.equal(run(x), y) and pb.equal(run(x), F.linear(x, w, b))
+    assert run.stats()["replayed"] == 7
