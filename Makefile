@@ -24,7 +24,7 @@ TSAN_SOURCES := $(wildcard tests/native/*_stress.cpp) \
 # ThreadSanitizer needs addresses that randomize less than some kernels do; setarch switches that off where it may.
 FIXED_ADDRESSES = $(shell setarch $$(uname -m) -R true 2>/dev/null && echo setarch $$(uname -m) -R)
 
-.PHONY: train test test-all emulated bench gpu pictures lint format ptxas stubs asan tsan tsan-emulated peers clean help
+.PHONY: train test test-all emulated bench gpu pictures lint format ptxas stubs asan asan-emulated tsan tsan-emulated peers clean help
 
 train: $(VENV)/package  ## train on the embedded digits: loss, accuracy, pictures and weights in runs/
 	$(BIN)/pullback train $(ARGS)
@@ -71,9 +71,14 @@ asan: $(ASAN)/package  ## run the tests under AddressSanitizer and UBSan, on a b
 tsan: $(TSAN)  ## run the stress of threads, memory and fork under ThreadSanitizer; any report is an error
 	TSAN_OPTIONS=halt_on_error=1 $(FIXED_ADDRESSES) $(TSAN)
 
-tsan-emulated: $(TSAN_EMULATED)/package $(VENV)/group-test  ## run every emulated kernel in every dtype with each CUDA thread a fiber of ThreadSanitizer
+asan-emulated: $(ASAN)/package  ## run every case of the emulated kernels under AddressSanitizer and UBSan
+	LD_PRELOAD="$(ASAN_LIBRARIES)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PULLBACK_TEST_ALL=1 \
+	  $(ASAN)/venv/bin/python -m pytest --capture=sys tests/test_emulated_device.py -k "shuffled or integers or sanitizer" $(ARGS)
+
+tsan-emulated: $(TSAN_EMULATED)/package $(VENV)/group-test  ## run every case of the emulated kernels once, each CUDA thread a fiber of ThreadSanitizer
 	LD_PRELOAD="$(shell $(CXX) -print-file-name=libtsan.so)" TSAN_OPTIONS=halt_on_error=1 PYTHONPATH=$(TSAN_EMULATED)/site \
-	  $(FIXED_ADDRESSES) $(BIN)/python -m pytest --capture=sys tests/test_emulated_device.py -k reached $(ARGS)
+	  PULLBACK_WATCHED=1 $(FIXED_ADDRESSES) $(BIN)/python -m pytest --capture=sys tests/test_emulated_device.py \
+	  -k "watched or integers" $(ARGS)
 
 peers: $(VENV)/group-peers  ## install PyTorch, for the tests that compare with it
 

@@ -111,14 +111,21 @@ struct Machine {
 #endif
 #if defined(PULLBACK_TSAN_FIBERS)
   // The scheduler learns of the threads' ends after the last block only: else it would order a block after the one
-  // before.
+  // before. So a fiber has one turn in a launch; one launch is ordered after another, and takes over its fibers.
   std::vector<Piece> spent;
+  std::vector<Fiber> ended, rested;  // of earlier blocks, of earlier launches
+  int made = 0;                      // fibers
+  size_t turns = 0;
   char launch_sync = 0, end_sync = 0, shared_sync = 0, barrier_sync[2] = {0, 0},
        warp_sync[kMostThreads / kWarp][2] = {};
 #endif
   ~Machine() {
     for (Fiber& f : fibers)
       if (f.stack != nullptr) munmap(f.stack - kGuard, kStack + kGuard);
+#if defined(PULLBACK_TSAN_FIBERS)
+    for (const std::vector<Fiber>* kept : {&ended, &rested})
+      for (const Fiber& f : *kept) munmap(f.stack - kGuard, kStack + kGuard);
+#endif
   }
 };
 
@@ -191,7 +198,29 @@ void wait(State state, const Site& site) {
   std::abort();  // an ended fiber is never resumed
 }
 
+#if defined(PULLBACK_TSAN_FIBERS)
+constexpr int kMostFibers = 2048;  // each takes 1 MB and half a millisecond to make
+
+// A fiber that has had no turn in this launch. Where the launch has more threads than there may be fibers, later blocks
+// take those of earlier ones, and are ordered after them.
+void renew(Fiber& f) {
+  Machine& m = *machine;
+  if (m.rested.empty() && m.made < kMostFibers) {
+    f.tsan = __tsan_create_fiber(0);
+    ++m.made;
+    return;
+  }
+  std::vector<Fiber>& from = m.rested.empty() ? m.ended : m.rested;
+  std::swap(from[m.turns++ % from.size()], from.back());
+  f = from.back();
+  from.pop_back();
+}
+#endif
+
 void prepare(Fiber& f) {
+#if defined(PULLBACK_TSAN_FIBERS)
+  renew(f);
+#endif
   if (f.stack == nullptr) {
     void* p =
         mmap(nullptr, kStack + kGuard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -212,9 +241,6 @@ void prepare(Fiber& f) {
   f.context.uc_stack.ss_size = kStack;
   f.context.uc_link = nullptr;
   makecontext(&f.context, reinterpret_cast<void (*)()>(fiber_main), 0);
-#endif
-#if defined(PULLBACK_TSAN_FIBERS)
-  f.tsan = __tsan_create_fiber(0);
 #endif
   f.state = State::ready;
   f.shuffles = f.syncs = 0;
@@ -296,8 +322,13 @@ void end_block() {
 #if defined(PULLBACK_TSAN_FIBERS)
   for (int i = 0; i < machine->threads; ++i) {
     Fiber& f = machine->fibers[i];
-    __tsan_destroy_fiber(f.tsan);
-    munmap(f.stack - kGuard, kStack + kGuard);  // what the next block's thread finds there is no news from this one's
+    if (f.state == State::ended) {
+      machine->ended.push_back(f);
+    } else {
+      __tsan_destroy_fiber(f.tsan);
+      munmap(f.stack - kGuard, kStack + kGuard);
+      --machine->made;
+    }
     f.stack = nullptr;
   }
   for (Piece& piece : machine->shared) machine->spent.push_back(std::move(piece));
@@ -356,6 +387,8 @@ void run(int64_t blocks, int threads, void (*body)(const void* context), const v
 #if defined(PULLBACK_TSAN_FIBERS)
   __tsan_acquire(&m.end_sync);
   m.spent.clear();
+  m.rested.insert(m.rested.end(), m.ended.begin(), m.ended.end());
+  m.ended.clear();
 #endif
   machine = nullptr;
   if (!m.failure.empty()) throw std::runtime_error("emulated kernel: " + m.failure);
