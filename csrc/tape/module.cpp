@@ -4,6 +4,7 @@
 #include "tape/node.h"
 #include "tape/numpy.h"
 #include "tape/op.h"
+#include "tape/replay.h"
 #include "tape/tensor.h"
 #include "tape/walk.h"
 #include "tape/watch.h"
@@ -81,7 +82,8 @@ bool intern_names() {
              {&names.add, "add"},
              {&names.matmul, "matmul"},
              {&names.sum, "sum"},
-             {&names.follow_base, "_follow_base"}};
+             {&names.follow_base, "_follow_base"},
+             {&names.call, "_call"}};
   for (const auto& [place, text] : all)
     if (!(*place = PyUnicode_InternFromString(text))) return false;
   return true;
@@ -96,7 +98,7 @@ PyMODINIT_FUNC PyInit__core() {
   if (!intern_names()) return nullptr;
   Ref module(PyModule_Create(&module_definition));
   if (!module || make_tensor_type(module.get()) < 0 || make_node_type(module.get()) < 0 ||
-      make_op_type(module.get()) < 0)
+      make_op_type(module.get()) < 0 || make_replayer_type(module.get()) < 0)
     return nullptr;
   return module.release();
 }

@@ -43,7 +43,7 @@ struct Library {
 inline Library library;
 
 struct Names {
-  PyObject *pullback, *pullback_ops, *name, *empty, *kernels, *owns, *base, *add, *matmul, *sum, *follow_base;
+  PyObject *pullback, *pullback_ops, *name, *empty, *kernels, *owns, *base, *add, *matmul, *sum, *follow_base, *call;
 };
 inline Names names;
 

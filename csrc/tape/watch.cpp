@@ -39,20 +39,9 @@ PyObject* presence(PyObject*, PyObject* leaves) {
 // restore(leaves, gradients): leaf.grad is that gradient, or None, again.
 PyObject* restore(PyObject*, PyObject* arguments) {
   PyObject *leaves, *gradients;
-  if (!PyArg_ParseTuple(arguments, "OO!:restore", &leaves, &PyList_Type, &gradients) || !check_list(leaves))
-    return nullptr;
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(leaves) && i < PyList_GET_SIZE(gradients); ++i) {
-    TensorObject* leaf = as_tensor(PyList_GET_ITEM(leaves, i));
-    PyObject* gradient = PyList_GET_ITEM(gradients, i);
-    if (leaf->grad != gradient) Py_XSETREF(leaf->grad, Py_NewRef(gradient));
-  }
+  if (!PyArg_ParseTuple(arguments, "OO!:restore", &leaves, &PyList_Type, &gradients)) return nullptr;
+  if (!restore_gradients(leaves, gradients)) return nullptr;
   Py_RETURN_NONE;
-}
-
-// The array that a leaf's gradient lies in, borrowed; nullptr where it has none.
-PyObject* gradient_of(PyObject* leaf) {
-  PyObject* gradient = as_tensor(leaf)->grad;
-  return given(gradient) ? as_tensor(gradient)->array : nullptr;
 }
 
 // gradients(leaves): weak references to the arrays that their gradients lie in, None for no gradient.
@@ -87,11 +76,35 @@ PyObject* exchanged(PyObject*, PyObject* arguments) {
 // there is anything else among them.
 PyObject* layout(PyObject*, PyObject* tensors) {
   std::vector<int64_t> words;
+  if (!read_layout(tensors, words)) Py_RETURN_NONE;
+  return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(words.data()),
+                                   static_cast<Py_ssize_t>(words.size() * sizeof(int64_t)));
+}
+
+}  // namespace
+
+PyObject* gradient_of(PyObject* leaf) {
+  PyObject* gradient = as_tensor(leaf)->grad;
+  return given(gradient) ? as_tensor(gradient)->array : nullptr;
+}
+
+bool restore_gradients(PyObject* leaves, PyObject* gradients) {
+  if (!check_list(leaves)) return false;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(leaves) && i < PyList_GET_SIZE(gradients); ++i) {
+    TensorObject* leaf = as_tensor(PyList_GET_ITEM(leaves, i));
+    PyObject* gradient = PyList_GET_ITEM(gradients, i);
+    if (leaf->grad != gradient) Py_XSETREF(leaf->grad, Py_NewRef(gradient));
+  }
+  return true;
+}
+
+bool read_layout(PyObject* tensors, std::vector<int64_t>& words) {
+  words.clear();
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tensors); ++i) {
     PyObject* object = PyTuple_GET_ITEM(tensors, i);
-    if (!Py_IS_TYPE(object, library.tensor)) Py_RETURN_NONE;
+    if (!Py_IS_TYPE(object, library.tensor)) return false;
     const TensorObject* t = as_tensor(object);
-    if (!t->array || !PyArray_CheckExact(t->array)) Py_RETURN_NONE;
+    if (!t->array || !PyArray_CheckExact(t->array)) return false;
     const int ndim = PyArray_NDIM(as_array(t->array));
     words.push_back(reinterpret_cast<intptr_t>(t->dtype));
     words.push_back(reinterpret_cast<intptr_t>(t->device));
@@ -99,11 +112,8 @@ PyObject* layout(PyObject*, PyObject* tensors) {
     words.insert(words.end(), PyArray_DIMS(as_array(t->array)), PyArray_DIMS(as_array(t->array)) + ndim);
     words.insert(words.end(), PyArray_STRIDES(as_array(t->array)), PyArray_STRIDES(as_array(t->array)) + ndim);
   }
-  return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(words.data()),
-                                   static_cast<Py_ssize_t>(words.size() * sizeof(int64_t)));
+  return true;
 }
-
-}  // namespace
 
 PyMethodDef watch_method = {"watch", start_watching, METH_VARARGS,
                             "watch(leaves, versions): fill a list with the leaves whose gradients grow on this thread, "

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback import _core, _dtype
+from pullback import _core
 from pullback._autocast import autocast_key
 from pullback._backend import device_of
 from pullback._recorded import EXACT, PASSES, Cells, Plan, at
@@ -31,7 +31,7 @@ from pullback._trees import flatten
 _NO_NAMES = flatten({}, [])
 
 
-class Capture:
+class Capture(_core.Replayer):
     """A captured function; see `capture`."""
 
     def __init__(self, fn: Callable[..., Any], check: int, passes: tuple[str, ...], max_plans: int, falls_back: bool):
@@ -43,14 +43,15 @@ class Capture:
         self._falls_back = falls_back
         self._cells = Cells()
         self._signatures: OrderedDict[Any, Signature] = OrderedDict()
-        self._count = {"eager": 0, "recorded": 0, "replayed": 0}
+        self._count = {"eager": 0, "recorded": 0}
         self._exchanges = 0  # first calls in a row after which the recordings before were out of date
         self._lock = threading.RLock()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call is, but where it is the same replay as the call before, which csrc/tape/replay.cpp sees sooner."""
         if marks.sessions and here.session is not None:  # inside of another step, which records what this one does
             return self._fn(*args, **kwargs)
-        mode = (grad_enabled(), marks.generation, marks.modes, _dtype.get_default_dtype(), autocast_key())
+        mode = (grad_enabled(), marks.generation, marks.modes, autocast_key())
         quick: Any = None if kwargs else _core.layout(args)
         tensors: Any = args
         structure = None
@@ -74,6 +75,7 @@ class Capture:
                 ),
             )
         with self._lock:
+            self._forget()
             signature = self._find((quick, mode), args, kwargs, structure)
             return signature.call(self, args, kwargs, tensors)
 
@@ -113,7 +115,7 @@ class Capture:
         return getattr(self.__dict__["_fn"], name)  # of a module: parameters(), train(), …
 
     def __repr__(self) -> str:
-        return f"<captured {getattr(self._fn, '__qualname__', repr(self._fn))}: {self._count['replayed']} replays>"
+        return f"<captured {getattr(self._fn, '__qualname__', repr(self._fn))}: {self._replayed} replays>"
 
     # --- looking at it ------------------------------------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ class Capture:
             }
             for p in self._all_plans()
         ]
-        return {**self._count, "plans": plans}
+        return {**self._count, "replayed": self._replayed, "plans": plans}
 
     def _timed(self, plan: Plan, runs: int) -> list[list[Any]]:
         """Rows of several runs, after which everything is as it was."""

@@ -29,6 +29,36 @@ class TensorBase:
     def _wrap(cls, array: Any) -> Self:
         """A new tensor over an array, not on the tape."""
 
+class Marks:
+    """What recorded steps depend on and no argument shows."""
+
+    generation: int
+    modes: int
+    sessions: int
+
+marks: Marks
+
+class Replayer:
+    """What may be called, and remembers a replay; what it does not remember it hands to `_call`."""
+
+    _replayed: int  # calls that were replays
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def _remember(
+        self,
+        tensors: tuple[Tensor, ...],
+        leaves: list[Tensor],
+        presence: bytes,
+        read: list[tuple[Tensor, Any]],
+        cells: list[list[Any]],
+        acquire: Callable[..., Any],
+        release: Callable[..., Any],
+        run: Callable[..., Any],
+        exchanged: list[Tensor],
+        gradients: list[Tensor | None],
+        results: Callable[..., Any] | None,
+    ) -> None: ...
+    def _forget(self) -> None: ...
+
 class Node:
     """One op that ran: what its pullback needs, and where the result goes."""
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pullback._session import toggled
+
 
 class dtype:
     """The type of a tensor's elements: `pullback.float32`, `pullback.int64`, …
@@ -93,6 +95,8 @@ def set_default_dtype(d: dtype) -> None:
     global _default
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"set_default_dtype: expected a floating-point dtype, got {d!r}")
+    toggled(_default)
+    toggled(d)
     _default = d
 
 

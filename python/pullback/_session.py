@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from pullback import _core
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -24,18 +26,10 @@ class _Here(threading.local):
 here = _Here()
 
 
-class Marks:
-    """What a recorded step depends on and no argument shows."""
-
-    __slots__ = ("generation", "modes", "sessions")
-
-    def __init__(self) -> None:
-        self.generation = 0  # how often an array, a hook or a parameter was exchanged for another
-        self.sessions = 0  # captures that are recording now, in all threads
-        self.modes = 0  # which modules and parameters are in another mode than at first, as an exclusive or
-
-
-marks = Marks()
+# What a recorded step depends on and no argument shows: `generation`, how often an array, a hook or a parameter was
+# exchanged for another; `modes`, an exclusive or over the switches that are not as at first (modules, parameters, the
+# default dtype); `sessions`, captures that are recording now, in all threads.
+marks = _core.marks
 
 
 def two_devices(a: object, b: object) -> str:
@@ -48,7 +42,8 @@ def rebound() -> None:
 
 
 def toggled(owner: object) -> None:
-    """A two-way switch of `owner` was turned; turned back, what was recorded before is valid again."""
+    """A switch of `owner` was turned, or `owner` was chosen, or is no longer; turned back, what was recorded before is
+    valid again."""
     marks.modes ^= hash(id(owner))
 
 

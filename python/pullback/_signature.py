@@ -44,7 +44,7 @@ class Signature:
         state = _core.presence(self.leaves)
         plan = self.plans.get(state)
         if plan is not None and plan.fits():
-            return self._replay(owner, plan, args, kwargs, tensors)
+            return self._replay(owner, plan, state, args, kwargs, tensors)
         return self._record(owner, state, tensors)
 
     # --- the first calls ----------------------------------------------------------------------------------------------
@@ -161,12 +161,15 @@ class Signature:
 
     # --- the others ---------------------------------------------------------------------------------------------------
 
-    def _replay(self, owner: Capture, plan: Plan, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
-        owner._count["replayed"] += 1
+    def _replay(self, owner: Capture, plan: Plan, state: bytes, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
+        owner._replayed += 1
         arrays = tuple([array_of(t) for t in tensors])
-        if owner._check and owner._count["replayed"] % owner._check == 0:
+        if owner._check and owner._replayed % owner._check == 0:
             return self._checked(owner, plan, args, kwargs, tensors, arrays)
-        return plan.run(tensors, arrays)
+        value = plan.run(tensors, arrays)
+        if self.plain and not owner._check:
+            plan.let_remember(owner, tensors, self.leaves, state)
+        return value
 
     def _checked(
         self, owner: Capture, plan: Plan, args: Any, kwargs: Any, tensors: list[Any], arrays: tuple[Any, ...]
