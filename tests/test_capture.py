@@ -270,3 +270,9 @@ def test_numbers_made_in_the_step_are_constants() -> None:
     f = pb.capture(lambda x: 1 - x * pb.tensor([1.0, 2.0], device=x.device) + pb.tensor(3.0, device=x.device))
     for k in range(6):
         assert f(put(pb.tensor([k, k + 1.0]))).tolist() == [4 - k, 4 - 2 * (k + 1.0)]
+
+
+def test_numbers_made_in_the_step_may_be_changed_there() -> None:
+    f = pb.capture(lambda x: pb.tensor([1.0, 2.0], device=x.device).add_(x))
+    for k in range(7):
+        assert f(put(pb.full((2,), float(k)))).tolist() == [1.0 + k, 2.0 + k]

@@ -236,3 +236,17 @@ def test_a_workspace_that_finds_no_memory(stand_in: None) -> None:
     finally:
         pool.set_limit(0)
     assert (a @ a).sum().item() == 8 and emulated.cublaslt_products() == before + 2
+
+
+@on_emulation
+def test_a_captured_product_goes_there_with_a_workspace_of_the_plan_s(stand_in: None) -> None:
+    w = pb.randn(4, 5, device="cuda-emulated")
+    step = pb.capture(lambda x: pb.tanh(x @ w))
+    for k in range(7):
+        x = pb.full((3, 4), 0.1 * k, device="cuda-emulated")
+        before = emulated.cublaslt_products()
+        got = step(x)
+        if k > 4:  # a graph launches what it holds
+            assert emulated.cublaslt_products() == before
+            emulated.drop_workspaces()
+        assert got.tolist() == pb.tanh(x @ w).tolist()

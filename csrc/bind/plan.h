@@ -26,6 +26,7 @@ struct PlanState {
   PyObject* made = nullptr;  // list: the blocks of this run's results, by buffer
 
   ~PlanState() {
+    device_run.reset();  // which waits for the last run: it used what is let go of now
     for (PyObject* object : {held, inputs, versions, arena, made}) Py_XDECREF(object);
     for (const Result& result : results) Py_DECREF(result.descr);
   }
