@@ -64,7 +64,7 @@ class device:
     and to captured steps
         reserve(shape, dtype)              as empty, but not part of the step that is being recorded
         snapshot(array)                    a copy as a NumPy array
-        overwrite(array, values)           give it the elements of a NumPy array of its shape
+        overwrite(array, values)           give it the elements of a NumPy array of its shape, or one number
     """
 
     __slots__ = ("type", "index", *_OFFERS)
@@ -81,7 +81,7 @@ class device:
     from_host: Callable[[np.ndarray[Any, Any]], Any]
     reserve: Callable[[tuple[int, ...], Any], Any]
     snapshot: Callable[[Any], np.ndarray[Any, Any]]
-    overwrite: Callable[[Any, np.ndarray[Any, Any]], None]
+    overwrite: Callable[[Any, Any], None]
 
     def __new__(cls, type: str | device | int, index: int | None = None) -> device:
         if isinstance(type, device):
@@ -155,6 +155,10 @@ def _root(array: Any) -> Any:
     return array.base if isinstance(array.base, np.ndarray) and type(array.base.base) is _BLOCK else array
 
 
+def _overwrite(array: Any, values: Any) -> None:
+    array[...] = values
+
+
 cpu.kernels = _cpu
 cpu.empty = _cpu.empty  # from the caching allocator
 cpu.as_strided = as_strided
@@ -165,7 +169,7 @@ cpu.may_share_memory = np.may_share_memory
 cpu.to_host = cpu.from_host = lambda array: array
 cpu.reserve = np.empty
 cpu.snapshot = np.copy
-cpu.overwrite = np.copyto
+cpu.overwrite = _overwrite
 
 _array_types: dict[type, Callable[[Any], device]] = {}
 modules: dict[str, Any] = {"cpu": _cpu}  # the kernel modules in use, by their devices' type

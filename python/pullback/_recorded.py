@@ -65,13 +65,10 @@ class Session:
             here.session = self
 
     def cell(self, group: dict[str, Any], name: str, index: int | None, on: device) -> Any:
-        cell = self._cells.of(group, name, index, on)
-        self._recordings[on.type].outside(cell)
+        cell, is_new = self._cells.of(group, name, index, on)
+        if is_new:
+            self._recordings[on.type].outside(cell)
         return cell
-
-    @property
-    def recording(self) -> Any:
-        return self._recordings["cpu" if self.device is None else self.device.type]
 
     def run(self, function: Callable[..., Any], args: Any, kwargs: Any, named: list[Any], lines: bool) -> Any:
         """Call the function, and note what it launches, with the program's lines where they are wanted."""
@@ -79,7 +76,8 @@ class Session:
         marks.sessions += 1
         _core.watch(self.leaves, self.versions)
         for type, recording in self._recordings.items():
-            own = [a if a is not None and device_of(a).type == type else None for a in named]
+            one = len(self._recordings) == 1
+            own = named if one else [a if a is not None and device_of(a).type == type else None for a in named]
             recording.start(own, _PACKAGE if lines else "")
             del own
         named.clear()  # gradients that the step forgets are to be free for what it makes
@@ -93,7 +91,9 @@ class Session:
             _core.watch(None, None)
             marks.sessions -= 1
             here.session = None
-        self._find_device()
+        if len(self._recordings) > 1:
+            self._find_device()
+        self.recording = self._recordings["cpu" if self.device is None else self.device.type]
         return value
 
     def _find_device(self) -> None:
@@ -116,22 +116,27 @@ class Session:
         return found
 
 
+_FLOAT64 = np.dtype(np.float64)
+
+
 class Cells:
     """Options of optimizers, in memory that a plan reads: a float64 without dimensions each."""
 
     def __init__(self) -> None:
         # [group, name, index, device, cell, what the group said last, and its number]
-        self._all: dict[tuple[int, str, int | None, device], list[Any]] = {}
+        self._all: dict[tuple[int, str, int | None, int], list[Any]] = {}
 
-    def of(self, group: dict[str, Any], name: str, index: int | None, on: device) -> Any:
-        key = (id(group), name, index, on)
+    def of(self, group: dict[str, Any], name: str, index: int | None, on: device) -> tuple[Any, bool]:
+        """The cell of an option, and whether it was made just now."""
+        key = (id(group), name, index, id(on))
         entry = self._all.get(key)
+        is_new = entry is None
         if entry is None:
-            cell = on.reserve((), np.dtype(np.float64))
+            cell = on.reserve((), _FLOAT64)
             entry = self._all[key] = [group, name, index, on, cell, None, None]
         if group[name] is not entry[5]:
             _fill(entry)
-        return entry[4]
+        return entry[4], is_new
 
     def all(self) -> list[list[Any]]:
         """[group, name, index, device, cell, what the group said last, …] of each."""
@@ -149,7 +154,7 @@ def _fill(entry: list[Any]) -> None:
     value = group[name]
     number = entry[6] = float(value if index is None else value[index])
     if number != before:
-        on.overwrite(cell, np.array(number))
+        on.overwrite(cell, number)
     entry[5] = None if isinstance(value, list) else value  # a list may change and be the same
 
 
@@ -180,7 +185,7 @@ class Plan:
         gradients = recorded.gradients
         movable = tuple([None if g is None or sys.getrefcount(g) > 4 else g._array for g in gradients])
         kernels = recorded.device.kernels
-        self.passes = [name for name, *_ in kernels.PASSES if name in passes]
+        self.passes = [p[0] for p in kernels.PASSES if p[0] in passes]
         self.native = kernels.Plan(recorded.recording, fixed, recorded.versions, self.passes, movable)
         for i, array in enumerate(self.native.gradients(movable)):
             if array is not None:
