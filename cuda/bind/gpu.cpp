@@ -82,8 +82,7 @@ Error* make_errors(int count) {
   return new (memory) Error[count];
 }
 
-// --- captured steps
-// ---------------------------------------------------------------------------------------------------
+// --- captured steps --------------------------------------------------------------------------------------------------
 
 void copy_waiting(void* to, const void* from, int64_t bytes) {
   if (bytes <= 0) return;

@@ -104,8 +104,7 @@ OnDevice::~OnDevice() = default;
 
 Error* make_errors(int count) { return new Error[count]; }
 
-// --- captured steps: there is one stream, whose work is done when it is given
-// ------------------------------------------
+// --- captured steps: there is one stream, whose work is done when it is given ----------------------------------------
 
 void copy_waiting(void* to, const void* from, int64_t bytes) {
   if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
