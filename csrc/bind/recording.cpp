@@ -137,6 +137,8 @@ PyObject* start(PyObject* object, PyObject* arguments) {
   r.package = package;
   r.trace.steps.reserve(64);
   r.trace.buffers.reserve(128);
+  r.made.reserve(128);
+  r.given.reserve(64);
   for (Py_ssize_t i = 0; named && i < PyList_GET_SIZE(named); ++i) {
     PyObject* array = PyList_GET_ITEM(named, i);
     if (array == Py_None) continue;

@@ -56,6 +56,7 @@ PyMethodDef functions[] = {
     restore_method,
     layout_method,
     set_autocast_method,
+    autocasting_method,
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef module_definition = {PyModuleDef_HEAD_INIT,

@@ -127,6 +127,8 @@ PyObject* set_autocast(PyObject*, PyObject* on) {
   return PyBool_FromLong(before);
 }
 
+PyObject* is_autocasting(PyObject*, PyObject*) { return PyBool_FromLong(autocasting()); }
+
 }  // namespace
 
 PyObject* call_cast(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords) {
@@ -138,6 +140,7 @@ PyObject* call_cast(PyObject* self, PyObject* const* args, size_t nargsf, PyObje
   return PyObject_Vectorcall(op->rule, all.data(), count + 1, keywords);
 }
 
+PyMethodDef autocasting_method = {"autocasting", is_autocasting, METH_NOARGS, "Whether autocast is on in this thread."};
 PyMethodDef set_autocast_method = {"set_autocast", set_autocast, METH_O,
                                    "set_autocast(on): switches autocast for this thread; whether it was on."};
 

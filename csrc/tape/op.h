@@ -52,6 +52,6 @@ PyObject* call_binary(PyObject* self, PyObject* const* args, size_t nargsf, PyOb
 PyObject* call_total(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);   // y = Σ x
 PyObject* call_matmul(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);  // y = a b
 PyObject* call_linear(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords);  // y = f(x Wᵀ + b)
-extern PyMethodDef pull_linear_method, set_autocast_method;
+extern PyMethodDef pull_linear_method, set_autocast_method, autocasting_method;
 
 }  // namespace pullback::tape

@@ -273,7 +273,7 @@ def clear_autocast_cache() -> None:
 
 def autocast_key() -> Any:
     """What a recorded step depends on: None where autocast is off."""
-    if not any(_here.enabled.values()):
+    if not _core.autocasting():
         return None
     return (*_here.enabled.values(), *_here.dtypes.values(), _here.caches and _here.depth > 0)
 

@@ -31,6 +31,7 @@ class Signature:
         self.fixed: tuple[Any, ...] | None = None  # arrays that arguments are copied to
         self.device: device | None = None  # that the arguments are on
         self.leaves: list[Tensor] = []  # whose gradients the step sets
+        self.known: set[int] = set()  # their ids
         self.recorded: dict[bytes, Any] = {}  # first recordings, by which leaves have a gradient before the step
         self.plans: dict[bytes, Plan] = {}
         self.generation = marks.generation
@@ -71,15 +72,14 @@ class Signature:
             _core.watch(None, None)
         self._know(found)
         owner._note_exchange(marks.generation != before)
-        self.fixed = tuple(_room_for(array_of(t)) for t in tensors)
+        self.fixed = tuple([_room_for(array_of(t)) for t in tensors])
         owner._count["eager"] += 1
         return _detached(value)
 
     def _know(self, leaves: list[Tensor]) -> None:
-        known = {id(leaf) for leaf in self.leaves}
         for leaf in leaves:
-            if id(leaf) not in known:
-                known.add(id(leaf))
+            if id(leaf) not in self.known:
+                self.known.add(id(leaf))
                 self.leaves.append(leaf)
 
     def _record(self, owner: Capture, state: bytes, tensors: list[Any]) -> Any:
