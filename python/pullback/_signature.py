@@ -87,13 +87,16 @@ class Signature:
         owner._count["recorded"] += 1
         known = len(self.leaves)
         before = self.recorded.get(state)
+        modes = _modes()
         value, recorded, problem = self._run(owner, tensors, again=before is not None)
         if problem is None and before is not None:
             different = recorded.recording.differs(before)
             if different is None:
                 assert self.fixed is not None
-                self.plans[state] = Plan(recorded, self.fixed, owner._cells, owner._passes)
+                plan = self.plans[state] = Plan(recorded, self.fixed, owner._cells, owner._passes)
                 del self.recorded[state]
+                if _modes() == modes:
+                    self._let_remember(owner, plan, state, tensors)
                 return value
             problem = f"capture: the step is not the same in every call: {different[0]}{at(different[1])}"
         if problem is not None:
@@ -167,9 +170,12 @@ class Signature:
         if owner._check and owner._replayed % owner._check == 0:
             return self._checked(owner, plan, args, kwargs, tensors, arrays)
         value = plan.run(tensors, arrays)
-        if self.plain and not owner._check and owner._replayed > 1:  # a first one has cost enough
-            plan.let_remember(owner, tensors, self.leaves, state)
+        self._let_remember(owner, plan, state, tensors)
         return value
+
+    def _let_remember(self, owner: Capture, plan: Plan, state: bytes, tensors: list[Any]) -> None:
+        if self.plain and not owner._check:
+            plan.let_remember(owner, tensors, self.leaves, state)
 
     def _checked(
         self, owner: Capture, plan: Plan, args: Any, kwargs: Any, tensors: list[Any], arrays: tuple[Any, ...]
@@ -193,6 +199,11 @@ class Signature:
 
 
 EXCHANGES = "capture: the step exchanges an array, a parameter, a hook or options for others in every call"
+
+
+def _modes() -> Any:
+    """What a call depends on that a step may turn itself, and that its key has as it was before."""
+    return marks.modes, grad_enabled(), _core.autocasting()
 
 
 def array_of(t: Any) -> Any:
