@@ -120,8 +120,13 @@ struct Machine {
        warp_sync[kMostThreads / kWarp][2] = {};
 #endif
   ~Machine() {
-    for (Fiber& f : fibers)
-      if (f.stack != nullptr) munmap(f.stack - kGuard, kStack + kGuard);
+    for (Fiber& f : fibers) {
+      if (f.stack == nullptr) continue;
+#if defined(__SANITIZE_ADDRESS__)
+      __asan_unpoison_memory_region(f.stack, kStack);  // for whoever is given these addresses next
+#endif
+      munmap(f.stack - kGuard, kStack + kGuard);
+    }
 #if defined(PULLBACK_TSAN_FIBERS)
     for (const std::vector<Fiber>* kept : {&ended, &rested})
       for (const Fiber& f : *kept) munmap(f.stack - kGuard, kStack + kGuard);
