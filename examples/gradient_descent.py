@@ -24,10 +24,15 @@ def descend(step: float, steps: int, eigenvalues: tuple[float, ...] = EIGENVALUE
     theta = pullback.ones(len(eigenvalues), dtype=pullback.float64).requires_grad_()
     optimizer = pullback.optim.SGD([theta], lr=step)
     path = [theta.tolist()]
-    for _ in range(steps):
+
+    @pullback.capture
+    def update() -> None:
         optimizer.zero_grad()
         (0.5 * scale * theta**2).sum().backward()
         optimizer.step()
+
+    for _ in range(steps):
+        update()
         path.append(theta.tolist())
     return np.array(path)
 

@@ -24,10 +24,15 @@ def run(lr: float, momentum: float, steps: int) -> Any:
     x = pullback.tensor(START, dtype=pullback.float64).requires_grad_()
     optimizer = pullback.optim.SGD([x], lr=lr, momentum=momentum)
     path = [x.tolist()]
-    for _ in range(steps):
+
+    @pullback.capture
+    def update() -> None:
         optimizer.zero_grad()
         (0.5 * scale * x**2).sum().backward()
         optimizer.step()
+
+    for _ in range(steps):
+        update()
         path.append(x.tolist())
     return np.array(path)
 

@@ -78,9 +78,9 @@ def train(
     optimizer = pullback.optim.Adam(model.parameters(), lr=5e-3)
     stopping = EarlyStopping(model, patience=steps)
     weights = [layer.weight for layer in model if isinstance(layer, nn.Linear)]
-    for step in range(steps):
-        if stop and step % 20 == 0:
-            stopping.step(rms(model, *valid))
+
+    @pullback.capture
+    def update() -> None:
         optimizer.zero_grad()
         loss = F.mse_loss(model(x), y)
         for p, weight in ((1, l1), (2, l2)):
@@ -88,6 +88,11 @@ def train(
                 loss = loss + lp_penalty(weights, p, weight)
         loss.backward()
         optimizer.step()
+
+    for step in range(steps):
+        if stop and step % 20 == 0:
+            stopping.step(rms(model, *valid))
+        update()
     if stop:
         stopping.restore()
     model.eval()
