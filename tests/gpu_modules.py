@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,17 @@ def reconnect() -> None:
     from pullback import _emulated
 
     _emulated.connect()
+
+
+@pytest.fixture
+def stand_in() -> Iterator[None]:
+    """What stands in for cuBLASLt takes the products."""
+    reconnect()
+    emulated.use_cublaslt(True)
+    yield
+    emulated.use_cublaslt(False)
+    emulated.drop_workspaces()
+    reconnect()
 
 
 class Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from captured import Trained, assert_alike, batches, on_each_device, put, same
+from captured import DEVICES, Trained, assert_alike, batches, on_each_device, put, same
 
 __all__ = ["on_each_device"]
 pytestmark = pytest.mark.usefixtures("on_each_device")
@@ -158,11 +158,10 @@ def test_check_finds_what_froze() -> None:
     assert_alike(Trained("adam", 0.4), captured := Trained("adam", 0.4), step=pb.capture(captured.step, check=1))
 
 
+@pytest.mark.parametrize("on_each_device", DEVICES[1:], indirect=True)
 def test_a_step_has_one_device() -> None:
     """Whether arguments show it or not."""
     near, far = pb.ones(3), put(pb.ones(3))
-    if far.device is near.device:
-        pytest.skip("the CPU is one device")
     with pytest.raises(pb.CaptureError, match=f"argument 1: {MOVED}"):
         pb.capture(lambda x, y: x + 1)(far, near)
 

@@ -15,8 +15,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from gpu_modules import Array, emulated, on_emulation, reconnect
+from gpu_modules import Array, emulated, on_emulation, reconnect, stand_in
 from test_cases import EVERYTHING
+
+__all__ = ["stand_in"]
 
 pytestmark = on_emulation
 
@@ -46,16 +48,6 @@ def connected() -> Iterator[None]:
     emulated.connect(lambda: 0, lambda bytes: None, print)
     yield
     reconnect()
-
-
-@pytest.fixture
-def stand_in() -> Iterator[None]:
-    """What stands in for cuBLASLt takes products."""
-    reconnect()
-    emulated.use_cublaslt(True)
-    yield
-    emulated.use_cublaslt(False)
-    emulated.drop_workspaces()
 
 
 LAYOUTS = ("rows", "columns", "wide", "odd", "gaps", "reversed", "moved")
