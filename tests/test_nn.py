@@ -223,7 +223,7 @@ def test_summary():
         "linear   Linear              28",
         "drop     Dropout              -",
         "-------------------------------",
-        "28 parameters (24 trainable, 4 frozen), 112 B with buffers",
+        "28 parameters (24 trainable, 4 frozen), 112 bytes with buffers",
     ]
     table = nn.Sequential(nn.Flatten(), nn.Linear(6, 4)).summary(pb.ones(5, 2, 3)).splitlines()
     assert table[0].split() == ["layer", "type", "output", "shape", "parameters"]

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pullback._repr import size_text
+
 
 class OutOfMemoryError(RuntimeError, MemoryError):
     """A GPU has no memory of the size that was asked for. What was held before is held still, and usable."""
-
-
-def _text_of(size: float) -> str:
-    """1536 bytes as '1.5 KiB'."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def again(make: Callable[[], Any], size: int, pool: Any, device: str, free_and_total: Callable[[], Any]) -> Any:
@@ -28,7 +21,8 @@ def again(make: Callable[[], Any], size: int, pool: Any, device: str, free_and_t
     try:
         return make()
     except MemoryError:
-        asked, used, held, free, total = map(_text_of, (size, pool.used_bytes(), pool.total_bytes(), *free_and_total()))
+        sizes = (size, pool.used_bytes(), pool.total_bytes(), *free_and_total())
+        asked, used, held, free, total = map(size_text, sizes)
         raise OutOfMemoryError(
             f"{device} is out of memory: {asked} were asked for; the pool holds {held}, {used} of them in use; "
             f"the GPU has {total}, {free} of them free"

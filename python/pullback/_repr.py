@@ -1,4 +1,4 @@
-"""How a tensor prints: `tensor([1., 2.], dtype=pullback.float64, requires_grad=True)`."""
+"""How a tensor prints, `tensor([1., 2.], dtype=pullback.float64, requires_grad=True)`, and a number of bytes."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def tensor_repr(t: Tensor) -> str:
     elif t.requires_grad:
         notes.append("requires_grad=True")
     return ", ".join([prefix + values, *notes]) + ")"
+
+
+def size_text(size: float) -> str:
+    """1536 bytes as '1.5 KiB'."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pullback import _tape
+from pullback._repr import size_text
 from pullback._tensor import Tensor
 
 if TYPE_CHECKING:
@@ -49,15 +50,7 @@ def _totals(model: Module) -> list[str]:
     trained = sum(p.shape.numel() for p in parameters if p.requires_grad)
     size = sum(p.shape.numel() * p.dtype.itemsize for p in [*parameters, *model.buffers()])
     frozen = f", {total - trained:,} frozen" if trained != total else ""
-    return [f"{total:,} parameters ({trained:,} trainable{frozen}), {_bytes(size)} with buffers"]
-
-
-def _bytes(n: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:.1f} GiB"
+    return [f"{total:,} parameters ({trained:,} trainable{frozen}), {size_text(size)} with buffers"]
 
 
 def _output_shapes(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[Module, list[str]]:
