@@ -92,6 +92,28 @@ def test_nothing_is_missing_where_all_is_there(install: Any, major: int, minor: 
     assert _cuda_state.cuda_problem() is None
 
 
+@pytest.mark.parametrize(
+    ("built", "capability", "runs"),
+    [
+        ("sm_90", (9, 0), True),
+        ("sm_80", (9, 0), False),
+        ("compute_80", (12, 1), True),
+        ("compute_100", (9, 0), False),
+        ("sm_90a", (9, 0), True),
+        ("compute_90a", (10, 0), False),
+        ("sm_100f", (10, 3), True),
+        ("compute_100f", (12, 0), False),
+        ("sm_120", (12, 1), True),
+        ("sm_native", (9, 0), False),
+    ],
+)
+def test_what_was_built_runs_on_some_gpus(install: Any, built: str, capability: tuple[int, int], runs: bool) -> None:
+    major, minor = capability
+    install(gpu(architectures=[built], device_properties=GPU | {"major": major, "minor": minor}), CUPY)
+    found = _cuda_state.cuda_problem()
+    assert found is None if runs else found is not None and f"rebuild with CUDAARCHS={major}{minor}" in found
+
+
 def test_doctor_tells_of_module_driver_devices_and_libraries(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     install(gpu(), CUPY)
     monkeypatch.setattr(_cuda_state, "find_cublaslt", lambda: "libcublasLt.so.13")

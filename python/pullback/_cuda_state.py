@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from typing import Any
 
 BUILT_BY = "install CUDA's compiler nvcc, then rebuild: PULLBACK_CUDA=on pip install --no-cache-dir ."
@@ -37,17 +38,23 @@ def device_problem(module: Any) -> str | None:
     return f"{reason}: look at what nvidia-smi and CUDA_VISIBLE_DEVICES say"
 
 
+def _runs_on(built: str, capability: tuple[int, int]) -> bool:
+    """Machine code runs on its generation, PTX on newer ones; of 90a on no other GPU, of 100f on its family."""
+    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", built)
+    if found is None:
+        return False
+    of = (int(found[2]), int(found[3]))
+    if found[4] == "a":
+        return of == capability
+    return of <= capability and (of[0] == capability[0] or (found[1] == "compute" and not found[4]))
+
+
 def architecture_problem(module: Any, device: int = 0) -> str | None:
-    """Why kernels cannot run on that GPU; None where they can. Machine code runs on its generation, PTX on newer ones."""
+    """Why kernels cannot run on that GPU; None where they can."""
     found = module.device_properties(device)
     capability = (found["major"], found["minor"])
-    for built in module.architectures():
-        kind, number = built.split("_")
-        major, minor = int(number[:-1]), int(number[-1])
-        if (kind == "sm" and major == capability[0] and minor <= capability[1]) or (
-            kind == "compute" and (major, minor) <= capability
-        ):
-            return None
+    if any(_runs_on(built, capability) for built in module.architectures()):
+        return None
     number = f"{capability[0]}{capability[1]}"
     return (
         f"pullback's kernels were built for {', '.join(module.architectures())}, and {found['name']} is sm_{number}: "
