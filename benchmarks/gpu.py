@@ -2,9 +2,9 @@
 
     python benchmarks/gpu.py [--seconds 470] [--only build,sanitizers,cases,bench] [--out benchmarks/results]
 
-Needs CUDA with compute-sanitizer, CuPy, nanobind, pybind11, scikit-build-core, ninja, NumPy and pytest in the running Python;
-PyTorch to compare with. Writes <device>-<commit>.json, a picture of where the GPU overtakes the CPU, and prints a short table
-last. A stage that fails, or that no time was left for, is said so and does not stop the others.
+Needs CUDA with compute-sanitizer, and CMake; CuPy, nanobind, pybind11, scikit-build-core, NumPy and pytest in the running
+Python; PyTorch to compare with. Writes <device>-<commit>.json, a picture of where the GPU overtakes the CPU, and prints a
+short table last. A stage that fails, or that no time was left for, is said so and does not stop the others.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,10 @@ from benchmarks.table import ratio_text, time_text  # noqa: E402
 STAGES = ("build", "sanitizers", "cases", "bench")
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 CAPTURED = ("tests/test_capture.py", "tests/test_capture_errors.py", "tests/test_capture_passes.py")
-NEEDED = ("cupy", "nanobind", "pybind11", "scikit_build_core", "ninja", "numpy", "pytest")
-LEAST = {"sanitizers": 20.0, "cases": 30.0, "bench": 150.0}  # seconds that the stages before have to leave
+SMALL_CASES, ALL_CASES = "test_small_cases", "not test_small_cases and not cpu"  # what pytest calls them
+NEEDED = ("cupy", "nanobind", "pybind11", "scikit_build_core", "numpy", "pytest")
+LEAST = {"sanitizers": 60.0, "cases": 100.0, "bench": 170.0}  # seconds that the stages before have to leave
+FAILURES, SHOWN = 20, 6000  # tests that may fail before a stage ends, and what is kept of its output
 WIDTHS = (36, 10, 8, 9, 9)
 HEAD = ("row", "time", "ceiling", "PyTorch", "CPU")
 Say = Callable[[str], None]
@@ -54,21 +58,30 @@ class Clock:
 
 
 def run(command: Sequence[str], seconds: float, **variables: str) -> tuple[int | None, str]:
-    """Exit code and output; None for what did not end in time."""
+    """Exit code and output; None for what did not end in time. It is stopped with all that it started: a program that
+    compute-sanitizer left behind would go on using the GPU while the next stage measures."""
+    begun = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=max(1.0, seconds)
-        )
-    except subprocess.TimeoutExpired as e:
-        said = e.stdout or b""
-        return None, said.decode(errors="replace") if isinstance(said, bytes) else said
-    return done.returncode, done.stdout + done.stderr
+        output = "".join(begun.communicate(timeout=max(1.0, seconds)))
+        return begun.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(begun.pid, signal.SIGKILL)
+        return None, "".join(begun.communicate())
 
 
 def outcome(code: int | None, output: str) -> dict[str, Any]:
     """Of a stage, with the end of what it printed where it failed."""
     state = "out of time" if code is None else "passed" if code == 0 else "failed"
-    return {"state": state} | ({} if code == 0 else {"output": output[-2000:]})
+    return {"state": state} | ({} if code == 0 else {"output": output[-SHOWN:]})
 
 
 # --- the stages ---------------------------------------------------------------------------------------------------------
@@ -93,20 +106,25 @@ def sanitizers(clock: Clock) -> dict[str, Any]:
         return {"state": "not run", "output": "compute-sanitizer is not in PATH: it comes with CUDA's toolkit"}
     found: dict[str, Any] = {}
     for i, tool in enumerate(TOOLS):
-        wrapped = [program, "--tool", tool, "--error-exitcode", "86", sys.executable, *cases_command("small")]
+        wrapped = [program, "--tool", tool, "--error-exitcode", "86", sys.executable, *cases_command(SMALL_CASES)]
         found[tool] = outcome(*run(wrapped, clock.share("sanitizers") / (len(TOOLS) - i)))
     states = {result["state"] for result in found.values()}
-    return {"state": "passed" if states == {"passed"} else "failed" if "failed" in states else "out of time", **found}
+    said = "\n".join(
+        f"{tool}: {result['state']}\n{result['output']}" for tool, result in found.items() if "output" in result
+    )
+    state = "passed" if states == {"passed"} else "failed" if "failed" in states else "out of time"
+    return {"state": state, "output": said, **found}
 
 
 def cases(clock: Clock) -> dict[str, Any]:
     """Every case on the device against NumPy, and captured steps against ordinary ones."""
-    code, output = run([sys.executable, *cases_command("not small and not cpu", *CAPTURED)], clock.share("cases"))
+    code, output = run([sys.executable, *cases_command(ALL_CASES, *CAPTURED)], clock.share("cases"))
     return outcome(code, output) | {"summary": (output.strip().splitlines() or [""])[-1]}
 
 
 def cases_command(which: str, *more: str) -> list[str]:
-    return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_gpu.py", *more, "-k", which]
+    options = ["-q", "--tb=short", f"--maxfail={FAILURES}", "-p", "no:cacheprovider"]
+    return ["-m", "pytest", *options, "tests/test_gpu.py", *more, "-k", which]
 
 
 def bench(clock: Clock) -> dict[str, Any]:
@@ -121,6 +139,19 @@ def bench(clock: Clock) -> dict[str, Any]:
         states[library] = outcome(code, output)
     said = "\n".join(f"{library}: {found['output']}" for library, found in states.items() if "output" in found)
     return {"state": states["pullback"]["state"], "libraries": states, "output": said, **collect(figures)}
+
+
+# Whether pullback has a GPU to run on: where it has none its tests are skipped, which is no pass.
+USABLE = "from pullback import _cuda_state; raise SystemExit(_cuda_state.cuda_problem())"
+
+
+def attempt(name: str, clock: Clock) -> dict[str, Any]:
+    """A stage's outcome, whatever goes wrong in it."""
+    try:
+        code, said = (0, "") if name == "build" else run([sys.executable, "-c", USABLE], 60)
+        return globals()[name](clock) if code == 0 else outcome(code, said)  # type: ignore[no-any-return]
+    except Exception:
+        return outcome(1, traceback.format_exc())
 
 
 # --- figures ------------------------------------------------------------------------------------------------------------
@@ -253,7 +284,9 @@ def missing() -> list[str]:
     import importlib.util
 
     lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    return lacking + ([] if shutil.which("nvcc") or os.environ.get("CUDACXX") else ["nvcc"])
+    if not shutil.which("cmake") and importlib.util.find_spec("cmake") is None:
+        lacking.append("cmake")
+    return lacking if shutil.which(os.environ.get("CUDACXX", "nvcc")) else [*lacking, "nvcc"]
 
 
 def main(argv: Sequence[str] | None = None, say: Say = print) -> int:
@@ -277,7 +310,7 @@ def main(argv: Sequence[str] | None = None, say: Say = print) -> int:
     }
     for name in args.only:
         say(f"== {name}, {clock.left():.0f} s left")
-        results["stages"][name] = found = globals()[name](clock)
+        results["stages"][name] = found = attempt(name, clock)
         say(f"{name}: {found['state']}")
         if found["state"] != "passed":
             say(found.get("output", ""))

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.gpu_rows import CURVES, ROWS, SMALL, crossover
+from test_cases import CASES
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 def test_a_stage_leaves_time_for_those_after_it() -> None:
     now = [0.0]
     clock = gpu.Clock(470, lambda: now[0])
-    assert clock.share("build") == 470 - 20 - 30 - 150 and clock.share("bench") == 470
+    assert clock.share("build") == 470 - 60 - 100 - 170 and clock.share("bench") == 470
     now[0] = 300.0
     assert clock.left() == 170 and clock.share("sanitizers") == 0 and clock.share("bench") == 170
     now[0] = 500.0
@@ -112,6 +115,34 @@ def test_a_stage_that_does_not_end_is_stopped() -> None:
     assert code is None and output == "begun\n"
     assert gpu.outcome(code, output) == {"state": "out of time", "output": "begun\n"}
     assert gpu.outcome(*gpu.run([sys.executable, "-c", "raise SystemExit(3)"], 60))["state"] == "failed"
+
+
+def test_what_a_stage_started_is_stopped_with_it() -> None:
+    """As the program that compute-sanitizer runs: it would hold the pipe, and the GPU."""
+    child = "import time; print('child', flush=True); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    begin = time.monotonic()
+    code, output = gpu.run([sys.executable, "-c", parent], 2.0)
+    assert code is None and output == "child\n" and time.monotonic() - begin < 30
+
+
+def test_no_case_is_left_out_for_its_name() -> None:
+    """As "small" left out every topk of the smallest."""
+    for words in (gpu.SMALL_CASES, gpu.ALL_CASES):
+        for word in set(re.findall(r"\w+", words)) - {"not", "and"}:
+            assert not [case.name for case in CASES if word in case.name], word
+
+
+def test_a_stage_that_raises_and_one_without_a_gpu_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not passes: without a GPU all tests of it are skipped."""
+    monkeypatch.setattr(gpu, "build", lambda clock: 1 / 0)
+    found = gpu.attempt("build", gpu.Clock(10))
+    assert found["state"] == "failed" and "ZeroDivisionError" in found["output"]
+    monkeypatch.setattr(gpu, "cases", lambda clock: {"state": "passed"})
+    monkeypatch.setattr(gpu, "USABLE", "raise SystemExit('no GPU here')")
+    assert gpu.attempt("cases", gpu.Clock(10)) == {"state": "failed", "output": "no GPU here\n"}
+    monkeypatch.setattr(gpu, "USABLE", "")
+    assert gpu.attempt("cases", gpu.Clock(10)) == {"state": "passed"}
 
 
 def test_wrong_arguments_and_missing_pieces_are_told(
