@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import pullback as pb
@@ -146,10 +147,9 @@ class Cupy(ModuleType):
         return SimpleNamespace(free_all_blocks=free_all_blocks, used_bytes=lambda: 3, total_bytes=lambda: 2 << 30)
 
 
-@pytest.mark.parametrize("scratch", [False, True])
-def test_cupy_s_memory(monkeypatch: pytest.MonkeyPatch, scratch: bool) -> None:
-    connected: list[Any] = []
-    cupy, kernels = Cupy(), ModuleType("pullback._cuda")
+def cupy_half(monkeypatch: pytest.MonkeyPatch, cupy: Any, connected: list[Any]) -> Any:
+    """pullback._cupy over this CuPy."""
+    kernels = ModuleType("pullback._cuda")
     kernels.connect = lambda stream, memory, over: connected.append(memory)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "pullback._cuda", kernels)
@@ -159,6 +159,32 @@ def test_cupy_s_memory(monkeypatch: pytest.MonkeyPatch, scratch: bool) -> None:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("size", [100, 1 << 20])
+def test_copies_go_by_the_stream_of_the_array_s_gpu(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Which need not be the current one; and what CUDA may still be reading when it returns is waited for."""
+    done: list[Any] = []
+    cupy = Cupy()
+    cupy.cuda.get_current_stream = lambda index: SimpleNamespace(of=index, synchronize=lambda: done.append("waited"))
+    module = cupy_half(monkeypatch, cupy, [])
+    array = SimpleNamespace(
+        device=SimpleNamespace(id=3),
+        set=lambda host, stream: done.append(("set", stream.of)),
+        get=lambda stream: done.append(("get", stream.of)),
+    )
+    module.upload(array, np.zeros(size, np.uint8))
+    assert done == [("set", 3)] + ["waited"] * (size > 64 << 10)
+    module.download(array)
+    assert done[-1] == ("get", 3)
+
+
+@pytest.mark.parametrize("scratch", [False, True])
+def test_cupy_s_memory(monkeypatch: pytest.MonkeyPatch, scratch: bool) -> None:
+    connected: list[Any] = []
+    cupy = Cupy()
+    module = cupy_half(monkeypatch, cupy, connected)
 
     make = (lambda: connected[0](2500)) if scratch else (lambda: module.allocator(1)((25, 25), "float32"))
     made = ((2500,), "u1") if scratch else ((25, 25), "float32")

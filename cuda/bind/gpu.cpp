@@ -92,6 +92,7 @@ void copy_waiting(void* to, const void* from, int64_t bytes) {
   const OnDevice on_device(of_to.type == cudaMemoryTypeDevice ? of_to.device : of_from.device);
   check(cudaDeviceSynchronize(), "a copy of memory");  // also of streams that do not wait for one another
   check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "a copy of memory");
+  check(cudaDeviceSynchronize(), "a copy of memory");  // from ordinary memory it may still be under way
 }
 
 void copy_in_order(void* to, const void* from, int64_t bytes, void* stream) {

@@ -201,12 +201,12 @@ def _connect(on: device) -> None:
         if not array.flags.c_contiguous:  # our kernel packs it: CuPy would compile its own first
             dense = on.empty(array.shape, array.dtype)
             kernels.copy(array, dense)
-        host = dense.get()
-        kernels.check_errors()  # get() has waited for all kernels
+        host = library.download(dense)
+        kernels.check_errors()  # the copy has waited for the kernels before it
         return host
 
     def overwrite(array: Any, host: Any) -> None:
-        array.set(np.require(host, requirements="C"))
+        library.upload(array, np.require(host, requirements="C"))
 
     def from_host(host: Any) -> Any:
         array = on.empty(host.shape, host.dtype)
@@ -238,8 +238,11 @@ def cupy() -> Any:
 
 
 def gpu_count() -> int:
-    """The GPUs that pullback can use."""
-    return 0 if cuda_problem() is not None else int(_library("cuda").kernels.device_count())
+    """The GPUs that pullback can use. Where there are some, what stands between is looked for once."""
+    try:
+        return int(_library("cuda").kernels.device_count())
+    except RuntimeError:
+        return 0
 
 
 def _bounds(array: Any) -> tuple[int, int]:

@@ -66,6 +66,24 @@ def allocator(index: int) -> Any:
     return empty
 
 
+# As much as CUDA has read of ordinary memory when it says that a copy will be made (programming guide, "concurrent
+# execution between host and device").
+_STAGED = 64 << 10
+
+
+def upload(array: Any, host: Any) -> None:
+    """The elements of a row-major NumPy array, whose memory may change or end afterwards."""
+    stream = cupy.cuda.get_current_stream(array.device.id)  # of the array's GPU, which need not be the current one
+    array.set(host, stream)
+    if host.nbytes > _STAGED:
+        stream.synchronize()
+
+
+def download(array: Any) -> Any:
+    """The elements of a row-major array in a NumPy array, after all that its GPU's current stream was given."""
+    return array.get(cupy.cuda.get_current_stream(array.device.id))
+
+
 def as_strided(array: Any, shape: Any, strides: Any) -> Any:
     """The memory under another shape and strides; it keeps the array alive."""
     memory = cupy.cuda.UnownedMemory(array.data.ptr, array.nbytes, array, array.data.device_id)

@@ -185,6 +185,16 @@ def connect() -> None:
 connect()
 
 
+def upload(array: Array, host: np.ndarray[Any, Any]) -> None:
+    """The elements of a row-major NumPy array."""
+    array.set(host)
+
+
+def download(array: Array) -> Any:
+    """The elements of a row-major array in a NumPy array."""
+    return array.get()
+
+
 def as_strided(array: Array, shape: Any, strides: Any) -> Array:
     """The memory under another shape and strides."""
     return Array(np.lib.stride_tricks.as_strided(array._host, shape, strides), array.device.id)
