@@ -45,7 +45,9 @@ def vmap(
         for i in range(_batch_size(leaves, dims)):
             one = [x if d is None else x.select(d, i) for x, d in zip(leaves, dims)]
             a, k = _tree.rebuild((args, kwargs), one)
-            results.append(draws.around(lambda: func(*a, **k)))
+            draws.before()
+            results.append(func(*a, **k))
+        draws.after_all()
         return _stacked(results, out_dims)
 
     return batched
@@ -99,17 +101,20 @@ class _Draws:
         for (on, state), start in zip(self._states, self._starts):
             on.kernels.copy(state, start)
 
-    def around(self, call: Callable[[], Any]) -> Any:
-        pairs = list(zip(self._states, self._starts))
+    def before(self) -> None:
+        """What every sample begins with."""
         if self._randomness == "same":
-            for (on, state), start in pairs:
+            for (on, state), start in zip(self._states, self._starts):
                 on.kernels.copy(start, state)
-        result = call()
-        if self._randomness == "error" and any((state != start).any() for (_, state), start in pairs):
+
+    def after_all(self) -> None:
+        """States only go on, so that one look at the end, for which a GPU is waited for, tells of every sample."""
+        if self._randomness == "error" and any(
+            (on.to_host(state) != on.to_host(start)).any() for (on, state), start in zip(self._states, self._starts)
+        ):
             raise RuntimeError(
                 "vmap: func drew random numbers; randomness='different' or 'same' says what that means for the samples"
             )
-        return result
 
 
 def _stacked(results: list[Any], out_dims: Any) -> Any:
