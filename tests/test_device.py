@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import importlib.util
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,6 +94,31 @@ def test_without_a_gpu_questions_have_answers() -> None:
     pb.cuda.manual_seed(1), pb.cuda.manual_seed_all(1), pb.cuda.empty_cache()
     x = pb.zeros(2)
     assert x.is_cpu and not x.is_cuda and x.cpu() is x and x.to("cpu") is x
+    assert pb.cuda.amp.autocast and not hasattr(pb.cuda, "no_such_name")
+
+
+@pytest.mark.parametrize("move", [lambda: pb.zeros(2).to(1), lambda: pb.nn.Linear(2, 2).to(1)])
+def test_a_number_is_a_gpu(move: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def library(type: str) -> Any:
+        raise RuntimeError(f"asked for {type}")
+
+    monkeypatch.setattr(_backend, "_library", library)
+    with pytest.raises(RuntimeError, match="asked for cuda"):
+        move()
+
+
+def test_a_gpu_that_is_there_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each step asks, as autocast does, must not cost a look at files and at the driver's properties."""
+    looks: list[str] = []
+    library = SimpleNamespace(kernels=SimpleNamespace(device_count=lambda: 2))
+    monkeypatch.setattr(_backend, "cuda_problem", lambda: looks.append("look"))
+    monkeypatch.setattr(_backend, "importlib", SimpleNamespace(import_module=lambda name: library))
+    monkeypatch.setattr(_backend, "_library", functools.cache(_backend._library.__wrapped__))
+    for _ in range(3):
+        assert pb.cuda.is_available() and pb.cuda.device_count() == 2
+        with pb.autocast("cuda"):
+            assert pb.is_autocast_enabled("cuda")
+    assert looks == ["look"]
 
 
 # --- CuPy -------------------------------------------------------------------------------------------------------------
@@ -231,6 +258,19 @@ def test_copies_keep_device_and_gradient() -> None:
     generator = pb.Generator(EMULATED).manual_seed(7)
     assert pickle.loads(pickle.dumps(generator)).device is y.device
     assert generator.get_state().device is pb.device("cpu") and generator.initial_seed() == 7
+
+
+@emulated
+def test_transforms_run_on_a_device() -> None:
+    x = normal(3, 2).to(EMULATED)
+    for transform in (
+        pb.func.vmap(lambda a: a.tanh()),
+        pb.func.grad(lambda a: a.tanh().sum()),
+        pb.func.jacrev(pb.tanh),
+    ):
+        np.testing.assert_allclose(transform(x).cpu().numpy(), transform(x.cpu()).numpy(), rtol=1e-5)
+    with pytest.raises(RuntimeError, match="drew random numbers"):
+        pb.func.vmap(lambda a: a + pb.rand(2, device=EMULATED))(x)
 
 
 @emulated

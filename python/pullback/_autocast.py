@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from pullback import _core, _tape
-from pullback._cuda_state import cuda_problem
+from pullback._backend import gpu_count
 from pullback._dtype import as_dtype, bfloat16, dtype as DType, float16, float32, float64, promote_types
 from pullback._tensor import Tensor
 
@@ -300,7 +300,7 @@ class autocast:
         self._enabled = bool(enabled)
         self._caches = cache_enabled
         self._before: list[tuple[bool, DType, bool]] = []
-        if self._enabled and device_type == "cuda" and cuda_problem() is not None:
+        if self._enabled and device_type == "cuda" and gpu_count() == 0:
             warnings.warn("autocast: there is no GPU; autocast is off", stacklevel=2)
             self._enabled = False
         if self._enabled and self.fast_dtype not in (float16, bfloat16):

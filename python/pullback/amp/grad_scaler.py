@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pullback import _tape
-from pullback._backend import device as Device
-from pullback._cuda_state import cuda_problem
+from pullback._backend import device as Device, gpu_count
 from pullback._dtype import dtype as DType, float16, float32, int32
 from pullback._tensor import Tensor
 from pullback.ops import full
@@ -52,7 +51,7 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        if enabled and device == "cuda" and cuda_problem() is not None:
+        if enabled and device == "cuda" and gpu_count() == 0:
             warnings.warn("GradScaler: there is no GPU; gradients are not scaled", stacklevel=2)
             enabled = False
         if growth_factor <= 1:

@@ -7,12 +7,16 @@ and `synchronize` of nothing do not.
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from pullback import _random
 from pullback._backend import as_device, cupy, device as Device, gpu_count
 from pullback._gpu_memory import OutOfMemoryError as OutOfMemoryError
 from pullback._tensor import Tensor
+
+if TYPE_CHECKING:
+    from pullback.cuda import amp as amp
 
 __all__ = [
     "Event",
@@ -42,6 +46,14 @@ __all__ = [
     "stream",
     "synchronize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`amp` comes with the optimizers, when it is first asked for."""
+    if name == "amp":
+        return importlib.import_module("pullback.cuda.amp")
+    raise AttributeError(f"module 'pullback.cuda' has no attribute {name!r}")
+
 
 # --- devices ----------------------------------------------------------------------------------------------------------
 

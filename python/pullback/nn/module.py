@@ -283,7 +283,7 @@ def _device_and_dtype(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[De
     for value in args:
         if isinstance(value, Tensor):
             device, dtype = value.device, value.dtype
-        elif isinstance(value, (str, Device)):
+        elif isinstance(value, (str, Device)) or type(value) is int:
             device = value
         elif isinstance(value, _dtype.dtype):
             dtype = value

@@ -38,7 +38,7 @@ def to(
             dtype, device = a.dtype, a.device
         elif isinstance(a, (_dtype.dtype, type)):
             dtype = a
-        elif isinstance(a, (str, Device)):
+        elif isinstance(a, (str, Device)) or type(a) is int:
             device = a
         elif not isinstance(a, bool):
             raise TypeError(f"to: expected a dtype, a device or a Tensor, got {a!r}")
