@@ -3,6 +3,7 @@
 // A kernel is written as a functor on elements, inputs first and outputs by reference after them. Where all operands
 // lie side by side a thread takes 16 bytes of the widest at a time; elsewhere each element is found by its index.
 #pragma once
+#include <algorithm>
 #include <cstdlib>
 #include <initializer_list>
 #include <tuple>
@@ -100,7 +101,9 @@ struct alignas(n * sizeof(T) <= 16 ? n * sizeof(T) : 16) Pack {
   T element[n];
 };
 
-constexpr int larger(int a, int b) { return a > b ? a : b; }
+// So many that a thread takes 16 bytes of the widest.
+template <class... T>
+inline constexpr int kPack = 16 / std::max({static_cast<int>(sizeof(T))...});
 
 template <class T, int n>
 using PackOf = Pack<std::remove_const_t<T>, n>;
@@ -189,11 +192,7 @@ __global__ void strided_elements(Space<sizeof...(T)> s, F functor, T*... p) {
 
 template <class F, class... T>
 void launch_elements(const Space<sizeof...(T)>& s, F f, T*... p) {
-  constexpr int widest = [](int w, auto... sizes) {
-    ((w = larger(w, sizes)), ...);
-    return w;
-  }(1, static_cast<int>(sizeof(T))...);
-  constexpr int n = 16 / widest;
+  constexpr int n = kPack<T...>;
   if (s.linear && (takes_packs<n>(p) && ...))
     return launch(linear_elements<n, F, T...>, blocks_for(s.size, n), kBlockSize, s.size, f, p...);
   launch(strided_elements<F, T...>, blocks_for(s.size), kBlockSize, s, f, p...);
@@ -208,6 +207,14 @@ Format format_of(const Call& call) {
   return format;
 }
 
+// Where some operands begin, as pointers to their elements.
+template <class... T>
+std::tuple<T*...> starts_of(const Operand* x) {
+  int i = 0;
+  const auto next = [&](auto* zero) { return x[i++].template data<std::remove_pointer_t<decltype(zero)>>(); };
+  return {next(static_cast<T*>(nullptr))...};  // in braces: from left to right
+}
+
 // f(inputs…, outputs…) for every element; T… are the operands' types in the order of the contract, inputs const. Of
 // halves, f sees floats.
 template <class... T, class F>
@@ -216,11 +223,6 @@ void elementwise(const Call& call, F f) {
   if (!check_shapes(call, inputs, operands - inputs)) return;
   const Space<operands> s = make_space<operands>(call.operands, inputs);
   if (s.size == 0) return;
-  int i = 0;
-  const auto next = [&](auto* zero) {
-    return call.operands[i++].template data<std::remove_pointer_t<decltype(zero)>>();
-  };
-  std::tuple<T*...> pointers{next(static_cast<T*>(nullptr))...};  // in braces: from left to right
   std::apply(
       [&](auto*... p) {
         if constexpr ((is_any_half<T> || ...)) {
@@ -229,7 +231,7 @@ void elementwise(const Call& call, F f) {
           launch_elements(s, f, p...);
         }
       },
-      pointers);
+      starts_of<T...>(call.operands));
 }
 
 }  // namespace pullback::cuda

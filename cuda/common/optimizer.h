@@ -1,7 +1,7 @@
-// What the optimizers' sources share: one parameter at a time, and its step count.
+// What the optimizers' sources share: a step of all parameters in one launch, and what each has of its own.
 #pragma once
-#include "common/elementwise.h"
 #include "common/scalar.h"
+#include "common/tensors.h"
 
 namespace pullback::cuda {
 namespace {
@@ -18,16 +18,18 @@ void visit_parameters(const Call& c, F&& f) {
   if (c.has(0)) visit_real(c[0].dtype, f);
 }
 
-// Element k of every list, in this order, as a call of its own.
-template <class... T, class F>
-void step_of_parameter(const Call& c, int k, std::initializer_list<int> lists, F f) {
-  Operand operands[sizeof...(T)];
-  int n = 0;
-  for (const int list : lists) operands[n++] = c.list(list)[k];
-  Call one = c;
-  one.operands = operands;
-  elementwise<T...>(one, f);
-}
+// What a parameter's steps leave in memory: t, how many there were, and Nadam's product of momenta.
+struct History {
+  float *step = nullptr, *product = nullptr;
+};
+// The lists of a call where those lie.
+struct HistoryLists {
+  int step = -1, product = -1;
+  History of(const Call& c, int k) const {
+    const auto pointer = [&](int list) { return list < 0 ? nullptr : c.list(list)[k].template data<float>(); };
+    return {pointer(step), pointer(product)};
+  }
+};
 
 // A step that leaves everything as it is where `found_inf` is not 0.
 template <class Step>
@@ -36,7 +38,7 @@ struct Unless {
   Step step;
 
   struct Prepared {
-    decltype(step.prepare()) change;
+    decltype(step.prepare(History())) change;
     bool skip;
     PB_DEVICE bool idle() const { return skip; }
     template <class... T>
@@ -44,15 +46,41 @@ struct Unless {
       change(static_cast<T&&>(x)...);
     }
   };
-  PB_DEVICE Prepared prepare() const { return {step.prepare(), found_inf.real() != 0}; }
+  PB_DEVICE Prepared prepare(const History& h) const { return {step.prepare(h), found_inf.real() != 0}; }
 };
 
-// t ← t + 1 for every parameter
-__global__ void count(float* step, Scalar found_inf) {
-  if (thread() == 0 && found_inf.real() == 0) *step += 1;
+// step's change to the elements of every parameter.
+template <class... T, class Step>
+void step_of_parameters(const Call& c, const int (&lists)[sizeof...(T)], HistoryLists history, const Step& step) {
+  elementwise_lists<T...>(c, lists, [&](int k) { return history.of(c, k); }, step);
 }
-inline void count_steps(const OperandList& steps, const Scalar& found_inf) {
-  for (int k = 0; k < steps.count; ++k) launch(count, 1, kWarpSize, steps[k].data<float>(), found_inf);
+
+struct Histories {
+  static constexpr int most = kTableBytes / sizeof(History);
+  int count = 0;
+  History of[most];
+};
+
+// t ← t + 1
+struct CountStep {
+  PB_DEVICE void operator()(const History& h) const { *h.step += 1; }
+};
+
+template <class F>
+__global__ void advance(Histories histories, Scalar found_inf, F f) {
+  if (found_inf.real() != 0) return;
+  for (int64_t k = first(); k < histories.count; k += stride()) f(histories.of[k]);
+}
+
+// f(history) for every parameter.
+template <class F>
+void advance_histories(const Call& c, HistoryLists lists, const Scalar& found_inf, const F& f) {
+  const int count = c.list(lists.step).count;
+  for (int begin = 0; begin < count; begin += Histories::most) {
+    Histories h;
+    for (int k = begin; k < count && h.count < Histories::most; ++k) h.of[h.count++] = lists.of(c, k);
+    launch(advance<F>, 1, Histories::most, h, found_inf, f);
+  }
 }
 
 }  // namespace

@@ -1,67 +1,14 @@
-// One launch works on as many tensors as its parameters have room for: pieces of all of them, side by side.
 #include "common/elementwise.h"
 #include "common/lines.h"
 #include "common/reduce.h"
 #include "common/scratch.h"
+#include "common/tensors.h"
 #include "kernels/clip_grad_formulas.h"
 
 namespace pullback::cuda {
 namespace {
 
-inline constexpr int64_t kPiece = 16 * 1024;  // elements of a tensor that a block takes at a time
-inline constexpr int kMostTensors = 128;      // of a launch: 3 of the 4 KiB that parameters may take
-
-int64_t pieces_of(int64_t elements) { return (elements + kPiece - 1) / kPiece; }
-
-// Tensors without gaps, in any order of dimensions.
-template <class T>
-struct Tensors {
-  int count = 0;
-  T* start[kMostTensors];
-  int64_t size[kMostTensors];
-  int64_t end[kMostTensors];  // of a tensor's pieces, counted from the first one's
-
-  int64_t pieces() const { return count ? end[count - 1] : 0; }
-  void add(T* p, int64_t elements) {
-    end[count] = pieces() + pieces_of(elements);
-    start[count] = p;
-    size[count++] = elements;
-  }
-  // The first tensor whose pieces end after `piece`.
-  PB_DEVICE int tensor_of(int64_t piece) const {
-    int low = 0, high = count - 1;
-    while (low < high) {
-      const int middle = (low + high) / 2;
-      piece < end[middle] ? high = middle : low = middle + 1;
-    }
-    return low;
-  }
-  PB_DEVICE int64_t begin_of(int tensor, int64_t piece) const {
-    return (piece - (tensor ? end[tensor - 1] : 0)) * kPiece;
-  }
-};
-
-PB_DEVICE int64_t end_of_piece(int64_t begin, int64_t size) { return begin + kPiece < size ? begin + kPiece : size; }
-
-// Calls side_by_side(tensors) for the tensors without gaps, as many as fit at a time, and strided(operand, space) for
-// each of the others.
-template <class T, class F, class G>
-void each_tensor(const OperandList& list, F&& side_by_side, G&& strided) {
-  Tensors<T> tensors;
-  for (int r = 0; r < list.count; ++r) {
-    const Space<1> space = make_space<1>(&list[r], 0);
-    if (space.size == 0) continue;
-    if (!space.linear) {
-      strided(list[r], space);
-      continue;
-    }
-    tensors.add(list[r].template data<T>(), space.size);
-    if (tensors.count < kMostTensors) continue;
-    side_by_side(tensors);
-    tensors.count = 0;
-  }
-  if (tensors.count > 0) side_by_side(tensors);
-}
+inline constexpr int64_t kNormPiece = 16 * 1024;  // elements of a tensor that a block takes at a time
 
 // --- the norm --------------------------------------------------------------------------------------------------------
 
@@ -77,35 +24,31 @@ PB_DEVICE void put_piece(double own, double* part, int64_t piece) {
   if (thread() == 0) part[piece] = own;
 }
 
-template <class Kind, class T>
-__global__ void norm_pieces(Tensors<T> tensors, Format format, int64_t pieces, double p, double* part) {
-  constexpr int n = 16 / sizeof(T);
-  for (int64_t piece = block(); piece < pieces; piece += blocks()) {
-    const int r = tensors.tensor_of(piece);
-    const T* x = tensors.start[r];
-    int64_t begin = tensors.begin_of(r, piece);
-    const int64_t end = end_of_piece(begin, tensors.size[r]);
+// One more term for each element.
+template <class Kind>
+struct TakeTerm {
+  double p;
+  double& own;
+  PB_DEVICE void operator()(double x) const { own = Kind::join(own, Kind::term(x, p)); }
+};
+
+template <class Kind, class Table, class T>
+__global__ void norm_pieces(Table tensors, Format format, double p, double* part) {
+  for (int64_t i = block(); i < tensors.pieces(); i += blocks()) {
+    const auto piece = tensors.find(i);
     double own = Kind::start;
-    if (reinterpret_cast<uintptr_t>(x) % 16 == 0) {
-      for (int64_t i = begin / n + thread(); i < end / n; i += threads()) {
-        const auto x_i = load_pack<n>(x, i);
-        for (int e = 0; e < n; ++e)
-          own = Kind::join(own, Kind::term(static_cast<double>(format.read(x_i.element[e])), p));
-      }
-      begin = end / n * n;
-    }
-    for (int64_t i = begin + thread(); i < end; i += threads())
-      own = Kind::join(own, Kind::term(static_cast<double>(format.read(x[i])), p));
-    put_piece<Kind>(own, part, piece);
+    piece_elements<T>(OnElements<TakeTerm<Kind>, T>{{p, own}, format}, tensors, piece, std::integer_sequence<int, 0>());
+    put_piece<Kind>(own, part, i);
   }
 }
 template <class Kind, class T>
 __global__ void norm_strided(Space<1> space, Format format, const T* x, int64_t pieces, double p, double* part) {
   for (int64_t piece = block(); piece < pieces; piece += blocks()) {
-    const int64_t begin = piece * kPiece, end = end_of_piece(begin, space.size);
+    const int64_t begin = piece * kNormPiece, end = begin + kNormPiece;
     double own = Kind::start;
-    for (int64_t i = begin + thread(); i < end; i += threads())
-      own = Kind::join(own, Kind::term(static_cast<double>(format.read(x[space.at(0, i)])), p));
+    const TakeTerm<Kind> take{p, own};
+    for (int64_t i = begin + thread(); i < end && i < space.size; i += threads())
+      take(static_cast<double>(format.read(x[space.at(0, i)])));
     put_piece<Kind>(own, part, piece);
   }
 }
@@ -121,24 +64,26 @@ __global__ void finish_norm(int64_t pieces, Format format, double p, const doubl
 
 template <class Kind, class T>
 void norm(const OperandList& list, double p, const Operand& y) {
+  using Table = Tensors<kNormPiece, Nothing, const T>;
   const Format format(y.dtype);
   int64_t pieces = 0;
-  for (int r = 0; r < list.count; ++r) pieces += pieces_of(list[r].size());
+  for (int r = 0; r < list.count; ++r) pieces += Table::pieces_of(list[r].size());
   Scratch scratch;
   double *part = scratch.take<double>(pieces), *next = part;
-  each_tensor<T>(
-      list,
-      [&](const Tensors<T>& tensors) {
-        const int64_t n = tensors.pieces();
-        launch(norm_pieces<Kind, T>, blocks_for_lines(n), kBlockSize, tensors, format, n, p, next);
-        next += n;
-      },
-      [&](const Operand& x, const Space<1>& space) {
-        const int64_t n = pieces_of(space.size);
-        launch(norm_strided<Kind, T>, blocks_for_lines(n), kBlockSize, space, format,
-               static_cast<const T*>(x.data<T>()), n, p, next);
-        next += n;
-      });
+  const auto gather = [&](int k, Operand* x, Nothing) {
+    *x = list[k];
+    return true;
+  };
+  const auto side_by_side = [&](const Table& tensors) {
+    launch(norm_pieces<Kind, Table, const T>, blocks_for_lines(tensors.pieces()), kBlockSize, tensors, format, p, next);
+    next += tensors.pieces();
+  };
+  const auto strided = [&](const Space<1>& space, const Operand* x, Nothing) {
+    const int64_t n = Table::pieces_of(space.size);
+    launch(norm_strided<Kind, T>, blocks_for_lines(n), kBlockSize, space, format, x->data<const T>(), n, p, next);
+    next += n;
+  };
+  each_tensor<Table, 0>(list.count, gather, side_by_side, strided);
   launch(finish_norm<Kind, T>, 1, kBlockSize, pieces, format, p, static_cast<const double*>(part), y.data<T>());
 }
 void total_norm(const Call& c) {
@@ -153,51 +98,24 @@ void total_norm(const Call& c) {
 
 // --- scaling ---------------------------------------------------------------------------------------------------------
 
+// x ← x factor
 template <class T>
-__global__ void scale_pieces(Tensors<T> tensors, Format format, int64_t pieces, Scalar scalar) {
-  constexpr int n = 16 / sizeof(T);
-  const auto factor = static_cast<Computed<T>>(scalar.real());
-  if (factor == 1) return;
-  for (int64_t piece = block(); piece < pieces; piece += blocks()) {
-    const int r = tensors.tensor_of(piece);
-    T* x = tensors.start[r];
-    int64_t begin = tensors.begin_of(r, piece);
-    const int64_t end = end_of_piece(begin, tensors.size[r]);
-    if (reinterpret_cast<uintptr_t>(x) % 16 == 0) {
-      for (int64_t i = begin / n + thread(); i < end / n; i += threads()) {
-        auto x_i = load_pack<n>(static_cast<const T*>(x), i);
-        for (T& element : x_i.element) format.write(element, format.read(element) * factor);
-        store_pack<n>(x, i, x_i);
-      }
-      begin = end / n * n;
-    }
-    for (int64_t i = begin + thread(); i < end; i += threads()) format.write(x[i], format.read(x[i]) * factor);
-  }
-}
+struct Scale {
+  T factor;
+  PB_DEVICE bool idle() const { return factor == 1; }
+  PB_DEVICE void operator()(T x, T& to) const { to = x * factor; }
+};
 template <class T>
-__global__ void scale_strided(Space<1> space, Format format, T* x, Scalar scalar) {
-  const auto factor = static_cast<Computed<T>>(scalar.real());
-  if (factor == 1) return;
-  for (int64_t i = first(); i < space.size; i += stride()) {
-    T& element = x[space.at(0, i)];
-    format.write(element, format.read(element) * factor);
-  }
-}
+struct PrepareScale {
+  Scalar factor;
+  PB_DEVICE Scale<T> prepare(Nothing) const { return {static_cast<T>(factor.real())}; }
+};
 
 void scale_list(const Call& c) {
   if (!c.has(0)) return;
   visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    const Format format(c[0].dtype);
-    each_tensor<T>(
-        c.list(0),
-        [&](const Tensors<T>& tensors) {
-          const int64_t n = tensors.pieces();
-          launch(scale_pieces<T>, blocks_for_lines(n), kBlockSize, tensors, format, n, c.scalars[0]);
-        },
-        [&](const Operand& x, const Space<1>& space) {
-          launch(scale_strided<T>, blocks_for(space.size), kBlockSize, space, format, x.data<T>(), c.scalars[0]);
-        });
+    elementwise_lists<const T, T>(c, {0, 0}, [](int) { return Nothing(); }, PrepareScale<Computed<T>>{c.scalars[0]});
   });
 }
 

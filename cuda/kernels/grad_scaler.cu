@@ -18,14 +18,14 @@ template <class T>
 struct PrepareUnscale {
   Scalar scale;
   int* found_inf;
-  PB_DEVICE Unscale<T> prepare() const { return {inverse_of<T>(scale.real()), found_inf}; }
+  PB_DEVICE Unscale<T> prepare(Nothing) const { return {inverse_of<T>(scale.real()), found_inf}; }
 };
 
 void unscale(const Call& c) {
   visit_parameters(c, [&](auto zero) {
     using T = decltype(zero);
     const PrepareUnscale<Computed<T>> h{c.scalars[0], reinterpret_cast<int*>(c[1].template data<float>())};
-    for (int k = 0; k < c.list(0).count; ++k) step_of_parameter<const T, T>(c, k, {0, 0}, h);
+    elementwise_lists<const T, T>(c, {0, 0}, [](int) { return Nothing(); }, h);
   });
 }
 

@@ -64,11 +64,11 @@ struct SgdCall {
 };
 template <class T>
 struct PrepareSgd : SgdCall {
-  PB_DEVICE Sgd<T> prepare() const { return {{value<T>(weight_decay), maximize}, value<T>(lr)}; }
+  PB_DEVICE Sgd<T> prepare(const History&) const { return {{value<T>(weight_decay), maximize}, value<T>(lr)}; }
 };
 template <class T>
 struct PrepareSgdMomentum : SgdCall {
-  PB_DEVICE SgdMomentum<T> prepare() const {
+  PB_DEVICE SgdMomentum<T> prepare(const History&) const {
     return {{value<T>(weight_decay), maximize}, value<T>(lr), value<T>(momentum),
             complement<T>(dampening),           nesterov,     is_first};
   }
@@ -78,13 +78,11 @@ template <class T>
 void sgd_of(const Call& c) {
   using C = Computed<T>;
   const SgdCall h(c);
-  for (int k = 0; k < c.list(0).count; ++k) {
-    if (c.list(2).count == 0) {
-      step_of_parameter<const T, const T, T>(c, k, {0, 1, 0}, Unless<PrepareSgd<C>>{c.scalars[7], {h}});
-    } else {
-      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2},
-                                                         Unless<PrepareSgdMomentum<C>>{c.scalars[7], {h}});
-    }
+  if (c.list(2).count == 0) {
+    step_of_parameters<const T, const T, T>(c, {0, 1, 0}, {}, Unless<PrepareSgd<C>>{c.scalars[7], {h}});
+  } else {
+    step_of_parameters<const T, const T, const T, T, T>(c, {0, 1, 2, 0, 2}, {},
+                                                        Unless<PrepareSgdMomentum<C>>{c.scalars[7], {h}});
   }
 }
 
@@ -120,10 +118,9 @@ template <class T>
 struct PrepareAdam {
   Scalar lr, beta1, beta2, eps, weight_decay;
   bool decoupled, maximize;
-  const float* step;
-  PB_DEVICE Adam<T> prepare() const {
-    const double correction1 = 1 - pow(beta1.real(), static_cast<double>(*step));
-    const double correction2 = 1 - pow(beta2.real(), static_cast<double>(*step));
+  PB_DEVICE Adam<T> prepare(const History& h) const {
+    const double correction1 = 1 - pow(beta1.real(), static_cast<double>(*h.step));
+    const double correction2 = 1 - pow(beta2.real(), static_cast<double>(*h.step));
     return {{decoupled ? T(0) : value<T>(weight_decay), maximize},
             decoupled ? static_cast<T>(1 - lr.real() * weight_decay.real()) : T(1),
             value<T>(beta1),
@@ -138,18 +135,15 @@ struct PrepareAdam {
 
 template <class T>
 void adam_of(const Call& c) {
-  count_steps(c.list(5), c.scalars[8]);
-  PrepareAdam<Computed<T>> h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3],
-                             c.scalars[4], c.flag(5),    c.flag(7),    nullptr};
-  for (int k = 0; k < c.list(0).count; ++k) {
-    h.step = c.list(5)[k].data<float>();
-    const Unless<PrepareAdam<Computed<T>>> step{c.scalars[8], h};
-    if (c.flag(6)) {
-      step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4},
-                                                                                 step);
-    } else {
-      step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, step);
-    }
+  constexpr HistoryLists history{.step = 5};
+  advance_histories(c, history, c.scalars[8], CountStep());
+  const Unless<PrepareAdam<Computed<T>>> step{
+      c.scalars[8], {c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(5), c.flag(7)}};
+  if (c.flag(6)) {
+    step_of_parameters<const T, const T, const T, const T, const T, T, T, T, T>(c, {0, 1, 2, 3, 4, 0, 2, 3, 4}, history,
+                                                                                step);
+  } else {
+    step_of_parameters<const T, const T, const T, const T, T, T, T>(c, {0, 1, 2, 3, 0, 2, 3}, history, step);
   }
 }
 
@@ -193,7 +187,7 @@ struct RmspropCall {
 };
 template <class T, bool centered, bool has_momentum>
 struct PrepareRmsprop : RmspropCall {
-  PB_DEVICE Rmsprop<T, centered, has_momentum> prepare() const {
+  PB_DEVICE Rmsprop<T, centered, has_momentum> prepare(const History&) const {
     return {{value<T>(weight_decay), maximize},
             value<T>(lr),
             value<T>(alpha),
@@ -207,24 +201,23 @@ struct PrepareRmsprop : RmspropCall {
 template <class T>
 void rmsprop_of(const Call& c) {
   using C = Computed<T>;
-  count_steps(c.list(5), c.scalars[8]);
+  constexpr HistoryLists history{.step = 5};
+  advance_histories(c, history, c.scalars[8], CountStep());
   const RmspropCall h{c.scalars[0], c.scalars[1], c.scalars[2], c.scalars[3], c.scalars[4], c.flag(6), c.flag(7)};
   const bool centered = c.flag(5), momentum = c.list(4).count > 0;
-  for (int k = 0; k < c.list(0).count; ++k) {
-    if (centered && momentum) {
-      step_of_parameter<const T, const T, const T, const T, const T, T, T, T, T>(
-          c, k, {0, 1, 2, 3, 4, 0, 2, 3, 4}, Unless<PrepareRmsprop<C, true, true>>{c.scalars[8], {h}});
-    } else if (centered || momentum) {
-      const int more = centered ? 3 : 4;
-      const auto step = [&](auto f) {
-        step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, more, 0, 2, more}, f);
-      };
-      centered ? step(Unless<PrepareRmsprop<C, true, false>>{c.scalars[8], {h}})
-               : step(Unless<PrepareRmsprop<C, false, true>>{c.scalars[8], {h}});
-    } else {
-      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2},
-                                                         Unless<PrepareRmsprop<C, false, false>>{c.scalars[8], {h}});
-    }
+  if (centered && momentum) {
+    step_of_parameters<const T, const T, const T, const T, const T, T, T, T, T>(
+        c, {0, 1, 2, 3, 4, 0, 2, 3, 4}, history, Unless<PrepareRmsprop<C, true, true>>{c.scalars[8], {h}});
+  } else if (centered || momentum) {
+    const int more = centered ? 3 : 4;
+    const auto step = [&](auto f) {
+      step_of_parameters<const T, const T, const T, const T, T, T, T>(c, {0, 1, 2, more, 0, 2, more}, history, f);
+    };
+    centered ? step(Unless<PrepareRmsprop<C, true, false>>{c.scalars[8], {h}})
+             : step(Unless<PrepareRmsprop<C, false, true>>{c.scalars[8], {h}});
+  } else {
+    step_of_parameters<const T, const T, const T, T, T>(c, {0, 1, 2, 0, 2}, history,
+                                                        Unless<PrepareRmsprop<C, false, false>>{c.scalars[8], {h}});
   }
 }
 

@@ -44,15 +44,15 @@ struct Move {
 template <class T, class Step, int count>
 struct PrepareStep {
   Scalars<count> scalars;
-  const float* step;
-  PB_DEVICE Move<T, Step> prepare() const { return {Step::prepare(scalars, static_cast<double>(*step))}; }
+  PB_DEVICE Move<T, Step> prepare(const History& h) const {
+    return {Step::prepare(scalars, static_cast<double>(*h.step))};
+  }
 };
 template <class T, int count>
 struct PrepareNadam {
   Scalars<count> scalars;
-  const float *product, *step;
-  PB_DEVICE Move<T, Nadam<T>> prepare() const {
-    return {Nadam<T>::prepare(scalars, static_cast<double>(*step), static_cast<double>(*product))};
+  PB_DEVICE Move<T, Nadam<T>> prepare(const History& h) const {
+    return {Nadam<T>::prepare(scalars, static_cast<double>(*h.step), static_cast<double>(*h.product))};
   }
 };
 
@@ -60,40 +60,34 @@ template <template <class> class Step, int count, class T>
 void step_of(const Call& c) {
   using C = Computed<T>;
   constexpr int states = Step<C>::states;
-  const OperandList steps = c.list(2 + states);
-  count_steps(steps, c.scalars[count]);
-  PrepareStep<C, Step<C>, count> h{Scalars<count>(c), nullptr};
-  for (int k = 0; k < steps.count; ++k) {
-    h.step = steps[k].data<float>();
-    const Unless<PrepareStep<C, Step<C>, count>> step{c.scalars[count], h};
-    if constexpr (states == 1) {
-      step_of_parameter<const T, const T, const T, T, T>(c, k, {0, 1, 2, 0, 2}, step);
-    } else {
-      step_of_parameter<const T, const T, const T, const T, T, T, T>(c, k, {0, 1, 2, 3, 0, 2, 3}, step);
-    }
+  constexpr HistoryLists history{.step = 2 + states};
+  advance_histories(c, history, c.scalars[count], CountStep());
+  const Unless<PrepareStep<C, Step<C>, count>> step{c.scalars[count], {Scalars<count>(c)}};
+  if constexpr (states == 1) {
+    step_of_parameters<const T, const T, const T, T, T>(c, {0, 1, 2, 0, 2}, history, step);
+  } else {
+    step_of_parameters<const T, const T, const T, const T, T, T, T>(c, {0, 1, 2, 3, 0, 2, 3}, history, step);
   }
 }
 
-// P ← P μ(t)
+// t ← t + 1;  P ← P μ(t)
 template <int count>
-__global__ void multiply_momentum(Scalars<count> c, Scalar found_inf, const float* step, float* product) {
-  if (thread() == 0 && found_inf.real() == 0)
-    *product *= static_cast<float>(nadam_momentum(c.real(1), c.real(5), static_cast<double>(*step)));
-}
+struct AdvanceNadam {
+  Scalars<count> c;
+  PB_DEVICE void operator()(const History& h) const {
+    *h.step += 1;
+    *h.product *= static_cast<float>(nadam_momentum(c.real(1), c.real(5), static_cast<double>(*h.step)));
+  }
+};
 
 template <class T>
 void nadam_of(const Call& c) {
   constexpr int count = 8;
-  count_steps(c.list(5), c.scalars[count]);
-  PrepareNadam<Computed<T>, count> h{Scalars<count>(c), nullptr, nullptr};
-  for (int k = 0; k < c.list(0).count; ++k) {
-    h.step = c.list(5)[k].template data<float>();
-    h.product = c.list(4)[k].template data<float>();
-    launch(multiply_momentum<count>, 1, kWarpSize, h.scalars, c.scalars[count], h.step,
-           c.list(4)[k].template data<float>());
-    step_of_parameter<const T, const T, const T, const T, T, T, T>(
-        c, k, {0, 1, 2, 3, 0, 2, 3}, Unless<PrepareNadam<Computed<T>, count>>{c.scalars[count], h});
-  }
+  constexpr HistoryLists history{.step = 5, .product = 4};
+  const Scalars<count> scalars(c);
+  advance_histories(c, history, c.scalars[count], AdvanceNadam<count>{scalars});
+  step_of_parameters<const T, const T, const T, const T, T, T, T>(
+      c, {0, 1, 2, 3, 0, 2, 3}, history, Unless<PrepareNadam<Computed<T>, count>>{c.scalars[count], {scalars}});
 }
 
 template <template <class> class Step, int count>
