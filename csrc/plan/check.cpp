@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "plan/match.h"
+
 namespace pullback {
 namespace {
 
@@ -137,11 +139,6 @@ class Check {
       if (!works_in_place(s) || !same_view(y, s.operands[k])) refuse("its output overlaps another operand");
     }
     written_[b] = true;
-  }
-
-  static bool same_view(const Operand& a, const Operand& b) {
-    return a.dtype == b.dtype && a.offset == b.offset && a.ndim == b.ndim &&
-           std::equal(a.shape, a.shape + a.ndim, b.shape) && std::equal(a.strides, a.strides + a.ndim, b.strides);
   }
 
   const Trace& trace_;

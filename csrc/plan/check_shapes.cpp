@@ -4,6 +4,7 @@
 
 #include "kernels/matmul.h"
 #include "plan/check.h"
+#include "plan/match.h"
 
 namespace pullback {
 namespace {
@@ -12,9 +13,6 @@ namespace {
 const Operand& at(const Step& s, int i) { return s.operands[s.first[i]]; }
 int64_t integer(const Step& s, int i) { return s.scalars[i].integer_value; }
 
-bool same_shape(const Operand& a, const Operand& b) {
-  return a.ndim == b.ndim && std::equal(a.shape, a.shape + a.ndim, b.shape);
-}
 bool same_but_for(const Operand& a, const Operand& b, int64_t axis) {
   for (int d = 0; d < a.ndim; ++d)
     if (d != axis && a.shape[d] != b.shape[d]) return false;

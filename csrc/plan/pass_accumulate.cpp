@@ -1,35 +1,12 @@
 #include <algorithm>
-#include <cstring>
 
-#include "plan/plan.h"
+#include "plan/match.h"
 
 namespace pullback {
 namespace {
 
-// The arguments of matmul, add and fill, by the places that their contracts give them.
-enum Matmul { kA, kB, kC, kBias };
-enum MatmulScalar { kAlpha, kBeta, kActivation };
-enum Add { kLeft, kRight, kSum };
-
-bool is(const Step& s, const char* name) { return s.kernel && !std::strcmp(s.kernel->signature->name, name); }
-
 bool touches(const Step& s, int32_t buffer) {
   return std::find(s.buffers.begin(), s.buffers.end(), buffer) != s.buffers.end();
-}
-
-bool same_shape(const Operand& a, const Operand& b) {
-  return a.ndim == b.ndim && std::equal(a.shape, a.shape + a.ndim, b.shape);
-}
-
-bool same_view(const Operand& a, const Operand& b) {
-  return same_shape(a, b) && a.offset == b.offset && std::equal(a.strides, a.strides + a.ndim, b.strides);
-}
-
-bool is_zero(const Scalar& s) { return s.kind <= Scalar::Kind::integer && s.real() == 0; }
-
-bool is_plain_product(const Step& s) {
-  return is(s, "matmul") && s.first[kBias + 1] == s.first[kBias] && s.scalars[kActivation].integer_value == 0 &&
-         is_zero(s.scalars[kBeta]);
 }
 
 class Accumulating {
@@ -71,7 +48,7 @@ class Accumulating {
         static_cast<size_t>(std::find(maker.buffers.begin(), maker.buffers.end(), x) - maker.buffers.begin());
     if (at >= maker.operands.size() || maker.operands[at].role != Role::out) return;
     const bool starts = last != j && is_zeroed(last, sum);
-    if (!starts && !is_plain_product(maker)) return;
+    if (!starts && (!is_plain_product(maker) || has_bias(maker))) return;
     if (!move(maker.operands[at], add.operands[other], sum)) return;
     maker.buffers[at] = g;
     if (starts) {

@@ -1,17 +1,8 @@
-#include <cstring>
-
 #include "kernels/matmul.h"
-#include "plan/plan.h"
+#include "plan/match.h"
 
 namespace pullback {
 namespace {
-
-// The arguments of matmul and add, by the places that their contracts give them.
-enum Matmul { kA, kB, kC, kBias };
-enum MatmulScalar { kAlpha, kBeta, kActivation };
-enum Add { kLeft, kRight, kSum };
-
-bool is(const Step& s, const char* name) { return s.kernel && !std::strcmp(s.kernel->signature->name, name); }
 
 std::optional<Activation> activation_of(const Step& s) {
   constexpr std::pair<const char*, Activation> all[] = {
@@ -22,32 +13,13 @@ std::optional<Activation> activation_of(const Step& s) {
   return std::nullopt;
 }
 
-bool has_bias(const Step& product) { return product.first[kBias + 1] > product.first[kBias]; }
-
-// Whether a product writes its plain sums: an epilogue can still be had.
-bool is_open(const Step& s) {
-  if (!is(s, "matmul") || s.scalars[kActivation].integer_value != 0) return false;
-  return s.scalars[kBeta].kind <= Scalar::Kind::integer && s.scalars[kBeta].real() == 0;
-}
-
-bool same_view(const Operand& a, const Operand& b) {
-  if (a.ndim != b.ndim || a.dtype != b.dtype || a.offset != b.offset) return false;
-  for (int d = 0; d < a.ndim; ++d)
-    if (a.shape[d] != b.shape[d] || (a.shape[d] != 1 && a.strides[d] != b.strides[d])) return false;
-  return true;
-}
-
-bool same_shape(const Operand& a, const Operand& b) {
-  return a.ndim == b.ndim && !std::memcmp(a.shape, b.shape, sizeof(int64_t) * static_cast<size_t>(a.ndim));
-}
-
 class Folding {
  public:
   explicit Folding(Trace& trace) : trace_(trace), spans_(lifetimes(trace)) {}
 
   void run() {
     for (size_t i = 0; i < trace_.steps.size(); ++i)
-      while (is_open(trace_.steps[i]) && fold_reader(i)) continue;
+      while (is_plain_product(trace_.steps[i]) && fold_reader(i)) continue;
     std::vector<Step> left;
     for (Step& s : trace_.steps)
       if (!gone(s)) left.push_back(std::move(s));

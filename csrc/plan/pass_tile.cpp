@@ -1,7 +1,4 @@
-#include <algorithm>
-#include <cstring>
-
-#include "plan/plan.h"
+#include "plan/match.h"
 
 namespace pullback {
 namespace {
@@ -19,14 +16,6 @@ bool is_elementwise(const Step& s) {
 }
 
 const Operand& output(const Step& s) { return s.operands.back(); }
-
-bool same_shape(const Operand& a, const Operand& b) {
-  return a.ndim == b.ndim && std::equal(a.shape, a.shape + a.ndim, b.shape);
-}
-bool same_view(const Operand& a, const Operand& b) {
-  return same_shape(a, b) && a.dtype == b.dtype && a.offset == b.offset &&
-         std::equal(a.strides, a.strides + a.ndim, b.strides);
-}
 
 // As one line of elements, where it is one; a single element stays what it is.
 bool flatten(Operand& o, int64_t size) {
