@@ -193,11 +193,12 @@ void choose_algorithm(Plan& plan, const LibraryProduct& p, Object handle) {
   Object made = nullptr;
   const Owner preference = own(library->preference_create(&made), made, library->preference_destroy, "a preference");
   check(library->preference_set(made, kMostWorkspace, &kWorkspace, sizeof(kWorkspace)), "the workspace's bound");
-  const auto align = [&](int attribute, const void* pointer) {
-    const uint32_t bytes = alignment(pointer);
+  const auto align = [&](int attribute, uint32_t bytes) {
     check(library->preference_set(made, attribute, &bytes, sizeof(bytes)), "an alignment");
   };
-  align(kAlignmentA, p.a), align(kAlignmentB, p.b), align(kAlignmentC, p.d), align(kAlignmentD, p.d);
+  const uint32_t of_d = alignment(p.d), of_bias = p.bias ? alignment(p.bias) : of_d;  // whoever writes d reads the bias
+  align(kAlignmentA, alignment(p.a)), align(kAlignmentB, alignment(p.b));
+  align(kAlignmentC, of_d), align(kAlignmentD, std::min(of_d, of_bias));
   HeuristicResult best = {};
   int found = 0;
   const Status status = library->heuristic(handle, plan.description.get(), plan.a.get(), plan.b.get(), plan.d.get(),
