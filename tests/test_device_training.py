@@ -147,6 +147,12 @@ def test_files_hold_tensors_of_devices(tmp_path: Path) -> None:
     assert pb.io.load_file(tmp_path / "w.safetensors")["wt"].tolist() == w.t().tolist()
     assert pb.io.load_file(tmp_path / "w.safetensors", device=EMULATED)["w"].device is w.device
     pb.save({"w": w, "again": w, "here": normal(2)}, tmp_path / "c")
+    mapped = pb.load(tmp_path / "c", map_location={str(w.device): f"{EMULATED}:1"}, weights_only=True)
+    assert str(mapped["w"].device) == f"{EMULATED}:1" and mapped["here"].device is pb.device("cpu")
+    with pytest.raises(RuntimeError, match=r"^device: there is no cuda-emulated:7"):
+        pb.load(tmp_path / "c", map_location=f"{EMULATED}:7")
+    with pytest.raises(TypeError, match="device: expected a string"):
+        pb.load(tmp_path / "c", map_location=lambda storage, saved: storage)
     back = pb.load(tmp_path / "c")
     assert back["w"].device is w.device and back["again"] is back["w"] and back["w"].tolist() == w.tolist()
     assert back["here"].device is pb.device("cpu")

@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullback import Tensor
-from pullback._backend import as_device, cpu
+from pullback._backend import as_device, cpu, device as Device
 
 from .safetensors import read_arrays, to_array, to_tensor, write_arrays
 
 _FORMAT = "pullback.checkpoint.1"
+_Place = Callable[[str], Device | None]
 
 
 def save(obj: Any, path: str | os.PathLike[str]) -> None:
@@ -46,13 +47,14 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     write_arrays(encoder.arrays, path, {"format": _FORMAT, "structure": text})
 
 
-def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
-    """What `save` wrote. Nothing in the file is executed. Tensors come to the device that they were on, or to
-    `map_location`.
+def load(path: str | os.PathLike[str], map_location: Any = None, *, weights_only: bool = True) -> Any:
+    """What `save` wrote. Nothing in the file is executed, whatever `weights_only` is. Tensors come to the device that they
+    were on, to `map_location`, or to what that says of it: `{"cuda:1": "cuda:0"}`.
 
     Raises FileNotFoundError, ValueError when the file is damaged or is not a checkpoint, RuntimeError for a device
-    that is not here, ImportError without the extra `io`.
+    that is not here, TypeError for a `map_location` that names none, ImportError without the extra `io`.
     """
+    place = _placement(map_location)
     arrays, metadata = read_arrays("load", path)
     if metadata.get("format") != _FORMAT:
         raise ValueError(
@@ -60,11 +62,25 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
             f"found {metadata.get('format')!r}; plain weights are read by pullback.io.load_file"
         )
     try:
-        return _Decoder(arrays, map_location).decode(json.loads(metadata["structure"]))
+        return _Decoder(arrays, place).decode(json.loads(metadata["structure"]))
     except _NoDevice:
         raise
     except (KeyError, TypeError, ValueError, StopIteration, RuntimeError) as error:
         raise ValueError(f"load: {os.fspath(path)}: the description of the checkpoint is damaged: {error!r}") from None
+
+
+def _placement(map_location: Any) -> _Place:
+    """Where tensors that were on a device of this name come to; None for the device of that name."""
+    if isinstance(map_location, dict):
+        return {str(saved): _there(on) for saved, on in map_location.items()}.get
+    on = None if map_location is None else _there(map_location)
+    return lambda saved: on
+
+
+def _there(name: Any) -> Device:
+    on = as_device(name)
+    assert on.kernels  # RuntimeError where there is none of its index
+    return on
 
 
 class _NoDevice(RuntimeError):
@@ -121,9 +137,9 @@ class _Encoder:
 
 
 class _Decoder:
-    def __init__(self, arrays: dict[str, NDArray[Any]], device: Any) -> None:
+    def __init__(self, arrays: dict[str, NDArray[Any]], place: _Place) -> None:
         self.arrays = arrays
-        self.device = device
+        self.place = place
         self.tensors: dict[tuple[str, bool], Tensor] = {}
 
     def decode(self, node: Any) -> Any:
@@ -138,11 +154,11 @@ class _Decoder:
         key = (node["tensor"], bool(node.get("requires_grad", False)))
         if key not in self.tensors:
             stored = to_tensor("load", key[0], self.arrays[key[0]])
+            on = self.place(node.get("device", "cpu"))
             try:
-                on = as_device(self.device or node.get("device"))
-                self.tensors[key] = stored.to(on).requires_grad_(key[1])
+                self.tensors[key] = stored.to(on or as_device(node.get("device"))).requires_grad_(key[1])
             except RuntimeError as error:
-                if self.device is None and "device" in node:
+                if on is None and "device" in node:
                     raise _NoDevice(
                         f"load: {key[0]!r} was saved on {node['device']}, pass map_location='cpu': {error}"
                     ) from None
