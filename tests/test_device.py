@@ -87,6 +87,14 @@ def test_a_gpu_that_is_not_there_says_what_is_missing(use: Any) -> None:
     assert str(error.value) == f"device: {problem}"
 
 
+def test_properties_of_a_gpu_are_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"name": "A GPU", "major": 9, "minor": 0, "total_memory": 80 << 30, "multi_processor_count": 132}
+    kernels = SimpleNamespace(device_properties=lambda index: found)
+    monkeypatch.setattr(pb.cuda, "_on", lambda device: SimpleNamespace(kernels=kernels, index=0))
+    assert pb.cuda.get_device_properties(0).total_memory == 80 << 30
+    assert pb.cuda.get_device_name() == "A GPU" and pb.cuda.get_device_capability() == (9, 0)
+
+
 @no_gpu
 def test_without_a_gpu_questions_have_answers() -> None:
     assert not pb.cuda.is_available() and pb.cuda.device_count() == 0
@@ -94,6 +102,7 @@ def test_without_a_gpu_questions_have_answers() -> None:
     pb.cuda.manual_seed(1), pb.cuda.manual_seed_all(1), pb.cuda.empty_cache()
     x = pb.zeros(2)
     assert x.is_cpu and not x.is_cuda and x.cpu() is x and x.to("cpu") is x
+    assert x.get_device() == -1 and not pb.cuda.is_bf16_supported() and pb.cuda.get_rng_state_all() == []
     assert pb.cuda.amp.autocast and not hasattr(pb.cuda, "no_such_name")
 
 

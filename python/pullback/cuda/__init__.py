@@ -8,6 +8,8 @@ and `synchronize` of nothing do not.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pullback import _random
@@ -32,8 +34,10 @@ __all__ = [
     "get_device_name",
     "get_device_properties",
     "get_rng_state",
+    "get_rng_state_all",
     "initial_seed",
     "is_available",
+    "is_bf16_supported",
     "manual_seed",
     "manual_seed_all",
     "mem_get_info",
@@ -42,6 +46,7 @@ __all__ = [
     "seed",
     "set_device",
     "set_rng_state",
+    "set_rng_state_all",
     "set_stream",
     "stream",
     "synchronize",
@@ -104,22 +109,35 @@ class device:
         set_device(self._before.pop())
 
 
-def get_device_properties(device: Any = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Properties:
+    name: str
+    major: int
+    minor: int
+    total_memory: int
+    multi_processor_count: int
+
+
+def get_device_properties(device: Any = None) -> _Properties:
     """Name, compute capability (major, minor), total_memory in bytes and multi_processor_count of a GPU."""
     on = _on(device)
-    found: dict[str, Any] = on.kernels.device_properties(on.index)
-    return found
+    return _Properties(**on.kernels.device_properties(on.index))
 
 
 def get_device_name(device: Any = None) -> str:
     """The name of a GPU."""
-    return str(get_device_properties(device)["name"])
+    return get_device_properties(device).name
 
 
 def get_device_capability(device: Any = None) -> tuple[int, int]:
     """The compute capability (major, minor) of a GPU."""
     found = get_device_properties(device)
-    return found["major"], found["minor"]
+    return found.major, found.minor
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """Whether there is a GPU: all that pullback has kernels for compute with bfloat16."""
+    return is_available()
 
 
 def synchronize(device: Any = None) -> None:
@@ -314,3 +332,14 @@ def get_rng_state(device: Any = None) -> Tensor:
 def set_rng_state(new_state: Tensor, device: Any = None) -> None:
     """Set the state of a GPU's default generator."""
     _random.default_on(_on(device)).set_state(new_state)
+
+
+def get_rng_state_all() -> list[Tensor]:
+    """The states of all GPUs' default generators."""
+    return [get_rng_state(index) for index in range(device_count())]
+
+
+def set_rng_state_all(new_states: Iterable[Tensor]) -> None:
+    """Set the states of the GPUs' default generators, in their order."""
+    for index, state in enumerate(new_states):
+        set_rng_state(state, index)

@@ -151,6 +151,12 @@ def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
 
 
 @method
+def get_device(self: Tensor) -> int:
+    """The GPU's index; −1 on the CPU."""
+    return -1 if self.device.index is None else self.device.index
+
+
+@method
 def element_size(self: Tensor) -> int:
     """Bytes of one element."""
     return self.dtype.itemsize
