@@ -179,4 +179,17 @@ def crossover(points: list[tuple[int, float, float]]) -> int | None:
     return found
 
 
-__all__ = ["CURVES", "HALVES", "OWN", "ROWS", "SMALL", "Curve", "On", "crossover", "is_gpu", "synchronizer"]
+__all__ = [
+    "CURVES",
+    "GPU",
+    "GRAPHS",
+    "HALVES",
+    "OWN",
+    "ROWS",
+    "SMALL",
+    "Curve",
+    "On",
+    "crossover",
+    "is_gpu",
+    "synchronizer",
+]

@@ -59,3 +59,69 @@ def test_out_of_memory_on_the_gpu() -> None:
         pb.empty(total // 4, 2, device="cuda")
     assert pb.cuda.memory_allocated() == before
     assert (x + 1).sum().item() == 2000
+
+
+# --- what no case says ------------------------------------------------------------------------------------------------
+
+
+def values(*shape: int) -> pb.Tensor:
+    return pb.from_numpy(np.random.default_rng([*shape]).standard_normal(shape, dtype=np.float32))
+
+
+def test_streams_and_events_order_work() -> None:
+    """Memory that one stream gives back is not written by a copy that does not wait for the kernels before it."""
+    side, x = pb.cuda.Stream(), values(1 << 20)
+    side.wait_stream(pb.cuda.current_stream())
+    with pb.cuda.stream(side):
+        assert pb.cuda.current_stream() == side
+        sums = [(x.to("cuda") * k).sum() for k in range(20)]
+        done = side.record_event(pb.cuda.Event(enable_timing=True))
+    pb.cuda.current_stream().wait_event(done)
+    total = pb.stack(sums).cpu()
+    assert done.query() and done.elapsed_time(done) == 0
+    np.testing.assert_allclose(total.numpy(), [(x * k).sum().item() for k in range(20)], rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("library", ["cupy", "torch"])
+def test_dlpack_shares_memory_both_ways(library: str) -> None:
+    there = pytest.importorskip(library)
+    x = values(3, 4).cuda()
+    y = there.from_dlpack(x)
+    assert (y.data_ptr() if library == "torch" else y.data.ptr) == x.data_ptr()
+    y += 1
+    back = pb.from_dlpack(y)
+    assert back.data_ptr() == x.data_ptr() and back.device is x.device
+    np.testing.assert_array_equal(back.cpu().numpy(), (values(3, 4) + 1).numpy())
+
+
+def test_what_only_data_can_tell_is_raised_when_somebody_waits() -> None:
+    pb.nn.functional.cross_entropy(pb.zeros(2, 3, device="cuda"), pb.tensor([0, 7], device="cuda"))
+    with pytest.raises(IndexError, match="target 7 is out of range"):
+        pb.cuda.synchronize()
+    pb.cuda.synchronize()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_nan_stays_nan_in_a_fused_activation(dtype: str) -> None:
+    """Whether cuBLASLt's epilogue of ReLU keeps it, as max(0, x) of C does not, is nowhere written."""
+    x, weight, bias = (values(*shape).cuda().to(getattr(pb, dtype)) for shape in ((16, 32), (24, 32), (24,)))
+    x[3, 5] = float("nan")
+    y = pb.ops.linear_relu(x, weight, bias).isnan().cpu()
+    assert y[3].all() and not y[:3].any() and not y[4:].any()
+
+
+def test_random_numbers_are_the_cpu_s_on_the_gpu() -> None:
+    drawn = []
+    for device in ("cpu", "cuda"):
+        pb.manual_seed(5)
+        drawn.append((pb.rand(1001, device=device).cpu().numpy(), pb.randint(0, 9, (77,), device=device).tolist()))
+    assert drawn[0][0].tobytes() == drawn[1][0].tobytes() and drawn[0][1] == drawn[1][1]
+
+
+def test_what_is_said_of_the_gpu() -> None:
+    assert pb.cuda.get_device_name() and pb.cuda.get_device_properties().total_memory > 1 << 30
+    x = pb.zeros(1 << 20, device="cuda")
+    assert x.is_cuda and x.get_device() == pb.cuda.current_device()
+    assert pb.cuda.memory_reserved() >= pb.cuda.memory_allocated() >= 4 << 20
+    with pb.cuda.device(0), pb.autocast("cuda"):
+        assert (x.reshape(1024, 1024) @ x.reshape(1024, 1024)).dtype is pb.float16
