@@ -122,6 +122,15 @@ def test_imports_go_down_only() -> None:
                 assert not {a.name for a in node.names} & above, f"{relative} imports from above"
 
 
+def test_one_header_of_each_module_includes_numpy_s() -> None:
+    """It says first under which name the module has NumPy's C interface, which since NumPy 2.5 comes with every header."""
+    sources = [
+        p for folder in ("csrc", "cuda") for p in (ROOT / folder).rglob("*") if p.suffix in (".cpp", ".h", ".cu")
+    ]
+    found = {str(p.relative_to(ROOT)) for p in sources if "#include <numpy/" in p.read_text()}
+    assert found == {"csrc/bind/numpy.h", "csrc/tape/numpy.h"}
+
+
 def test_files_stay_short() -> None:
     """A file of over 500 lines is asking to be two."""
     sources = [

@@ -1,8 +1,6 @@
 // NumPy's numbers of types as the kernels' dtypes.
 #pragma once
-#include <numpy/ndarraytypes.h>
-#include <Python.h>
-
+#include "bind/numpy.h"  // not a header of NumPy's: since 2.5 each of them brings its C interface with it
 #include "runtime/record.h"
 
 namespace pullback::bind {
