@@ -290,6 +290,10 @@ Outcome multiply(const LibraryProduct& p, int device, void* stream, void* (*work
   const Object handle = handle_of(device);
   const Status status = computes_in_double(p) ? run<double>(p, plan, handle, stream, workspace)
                                               : run<float>(p, plan, handle, stream, workspace);
+  if (status == kNotSupported || status == kInvalidValue) {  // this product is not taken; others may be
+    plan.supported = false;
+    return Outcome::unsupported;
+  }
   check(status, "a product");
   return Outcome::done;
 }
