@@ -10,6 +10,7 @@
 #include "bind/read.h"
 #include "bind/recording.h"
 #include "runtime/launch.h"
+#include "runtime/variables.h"
 
 namespace pullback::bind {
 namespace {
@@ -114,7 +115,7 @@ struct Arguments {
   int params = 0;
   Scalar scalars[kMaxParams];
   int scalar_count = 0;
-  int dtype_of_variable[2] = {-1, -1};  // 'T', 'U'
+  Variables variables;
 
   int device() const { return count ? operands[0].device : -1; }
 
@@ -123,12 +124,12 @@ struct Arguments {
     if (!read_array(object, kernel, param, operand)) return false;
     if (!same_device(kernel, param, operand.device, device())) return false;
     ++count;
-    if (!param.types.variable) return true;
-    int& bound = dtype_of_variable[param.types.variable - 'T'];
-    if (bound < 0) bound = static_cast<int>(operand.dtype);
-    if (bound == static_cast<int>(operand.dtype)) return true;
+    return variables.admit(param, operand) || refuse(kernel, param, operand.dtype);
+  }
+
+  bool refuse(const char* kernel, const Param& param, DType got) const {
     PyErr_Format(PyExc_TypeError, "%s: %s expects %s as its other operands, got %s", kernel, param.name,
-                 dtype_name(static_cast<DType>(bound)), dtype_name(operand.dtype));
+                 dtype_name(variables.expected(param)), dtype_name(got));
     return false;
   }
 
@@ -148,7 +149,8 @@ struct Arguments {
       }
       first[++params] = count;
     }
-    return true;
+    const Param* misplaced = variables.misplaced();
+    return !misplaced || refuse(kernel, *misplaced, DType::f32);
   }
 
   // Room for every operand, before any is read.

@@ -43,6 +43,7 @@ struct Sub {
   }
 };
 struct Mul {
+  static constexpr bool takes_numbers = true;  // beside halves, see binary.h
   template <class V>
   PB_INLINE static V f(V a, V b) {
     return a * b;
@@ -74,6 +75,7 @@ struct Minimum {
   }
 };
 struct Div {
+  static constexpr bool takes_numbers = true;
   template <class V>
   PB_INLINE static V f(V a, V b) {
     return a / b;
@@ -97,6 +99,7 @@ PB_INLINE V floor_quotient(V a, V b) {
 }
 
 struct FloorDivide {
+  static constexpr bool takes_numbers = true;
   template <class V>
   PB_INLINE static V f(V a, V b) {
     return floor_quotient(a, b);
@@ -163,12 +166,14 @@ struct Hypot {
 
 // Partial derivatives: d(dy, a, b).
 struct DivA {
+  static constexpr bool takes_numbers = true;
   template <class V>
   PB_INLINE static V d(V dy, V, V b) {
     return dy / b;
   }
 };
 struct DivB {
+  static constexpr bool takes_numbers = true;
   template <class V>
   PB_INLINE static V d(V dy, V a, V b) {
     return -(dy * (a / b)) / b;

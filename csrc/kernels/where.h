@@ -1,6 +1,6 @@
 // Choosing elements, bounding them, and the fused ternary functions.
 #pragma once
-#include "runtime/signature.h"
+#include "runtime/variables.h"
 
 namespace pullback {
 
@@ -25,10 +25,12 @@ inline constexpr Signature where_signatures[] = {
      "else 0",
      {in("dy", kFloat), in("x", kFloat), in("low", kFloat), in("high", kFloat), out("dx", kFloat), out("dlow", kFloat),
       out("dhigh", kFloat)}},
-    {"lerp", "y = a + weight (b − a)", {in("a", kFloat), in("b", kFloat), in("weight", kFloat), out("y", kFloat)}},
+    {"lerp",
+     "y = a + weight (b − a)",
+     {in("a", kFloat), in("b", kFloat), in("weight", or_number(kFloat)), out("y", kFloat)}},
     {"lerp_backward",
      "da = dy (1 − weight), db = dy weight",
-     {in("dy", kFloat), in("weight", kFloat), out("da", kFloat), out("db", kFloat)}},
+     {in("dy", kFloat), in("weight", or_number(kFloat)), out("da", kFloat), out("db", kFloat)}},
     {"lerp_backward_weight",
      "dweight = dy (b − a)",
      {in("dy", kFloat), in("a", kFloat), in("b", kFloat), out("dweight", kFloat)}},

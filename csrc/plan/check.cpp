@@ -5,9 +5,12 @@
 #include <stdexcept>
 
 #include "plan/match.h"
+#include "runtime/variables.h"
 
 namespace pullback {
 namespace {
+
+constexpr const char* kAnotherDtype = " has another dtype than its other operands";
 
 // The bytes of a buffer that an operand can reach: [low, high).
 struct Reach {
@@ -55,7 +58,8 @@ class Check {
   // --- the contract ---
 
   void of_contract(const Step& s) const {
-    int operand = 0, scalar = 0, bound[2] = {-1, -1};
+    int operand = 0, scalar = 0;
+    Variables variables;
     for (const Param& p : s.kernel->signature->params) {
       if (!p.name) continue;
       if (p.kind != ParamKind::operand) {
@@ -65,9 +69,10 @@ class Check {
       const int count = s.first[operand + 1] - s.first[operand];
       if (p.list ? count < 1 : count != 1 && !(p.optional && count == 0))
         refuse(std::string(p.name) + " expects another number of arrays than " + std::to_string(count));
-      for (int i = s.first[operand]; i < s.first[operand + 1]; ++i) of_dtype(p, s.operands[i].dtype, bound);
+      for (int i = s.first[operand]; i < s.first[operand + 1]; ++i) of_dtype(p, s.operands[i], variables);
       ++operand;
     }
+    if (const Param* p = variables.misplaced()) refuse(std::string(p->name) + kAnotherDtype);
   }
 
   void of_scalar(const Param& p, const Scalar& x) const {
@@ -75,12 +80,10 @@ class Check {
       refuse(std::string(p.name) + " expects a constant integer");
   }
 
-  void of_dtype(const Param& p, DType t, int* bound) const {
-    if (!(p.types.mask >> static_cast<int>(t) & 1)) refuse(std::string(p.name) + " does not admit " + dtype_name(t));
-    if (!p.types.variable) return;
-    int& other = bound[p.types.variable - 'T'];
-    if (other < 0) other = static_cast<int>(t);
-    if (other != static_cast<int>(t)) refuse(std::string(p.name) + " has another dtype than its other operands");
+  void of_dtype(const Param& p, const Operand& o, Variables& variables) const {
+    if (!(p.types.mask >> static_cast<int>(o.dtype) & 1))
+      refuse(std::string(p.name) + " does not admit " + dtype_name(o.dtype));
+    if (!variables.admit(p, o)) refuse(std::string(p.name) + kAnotherDtype);
   }
 
   // --- memory ---

@@ -91,7 +91,10 @@ struct Lerp {
 void lerp(const Call& c) {
   visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, const T, T>(c, Lerp<Computed<T>>());
+    const Lerp<Computed<T>> f;
+    if constexpr (is_any_half<T>)
+      if (c[2].dtype == DType::f32) return elementwise<const T, const T, const float, T>(c, f);
+    elementwise<const T, const T, const T, T>(c, f);
   });
 }
 
@@ -105,7 +108,10 @@ struct LerpBackward {
 void lerp_backward(const Call& c) {
   visit_real(c[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    elementwise<const T, const T, T, T>(c, LerpBackward<Computed<T>>());
+    const LerpBackward<Computed<T>> f;
+    if constexpr (is_any_half<T>)
+      if (c[1].dtype == DType::f32) return elementwise<const T, const float, T, T>(c, f);
+    elementwise<const T, const T, T, T>(c, f);
   });
 }
 

@@ -109,6 +109,11 @@ def of_scalar(value: Any) -> dtype:
     return _default
 
 
+def of_computing(d: dtype) -> dtype:
+    """What kernels compute in where numbers are stored as d: float32 for the halves."""
+    return float32 if d is float16 or d is bfloat16 else d
+
+
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The smallest type that both convert to: floats over integers, wider over narrower; float32 for the two halves."""
     if a is b:
@@ -145,6 +150,16 @@ class finfo:
             f"finfo(resolution={self.resolution}, min={self.min}, max={self.max}, eps={self.eps}, "
             f"smallest_normal={self.smallest_normal}, tiny={self.tiny}, dtype={self.dtype.name})"
         )
+
+
+def rounded(value: float, d: dtype) -> float:
+    """The number of dtype d that is nearest to a value, the even one of two; itself for float32 and float64."""
+    if of_computing(d) is d or not math.isfinite(value):
+        return value
+    limits = finfo(d)
+    unit = limits.eps * max(math.ldexp(0.5, math.frexp(value)[1]), limits.tiny)
+    size = abs(round(value / unit) * unit)
+    return math.copysign(size if size <= limits.max else math.inf, value)
 
 
 class iinfo:

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from pullback._autocast import cast
+from pullback._dtype import of_computing
 from pullback._tensor import Tensor
 from pullback.ops import (
     binary_cross_entropy,
@@ -176,7 +177,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x − λ where x > λ, x + λ where x < −λ, else 0. RuntimeError for λ < 0."""
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambd expects a number ≥ 0, got {lambd}")
-    return input - input.clamp(-lambd, lambd)
+    wide = input.to(of_computing(input.dtype))  # λ is not rounded, nor what x loses
+    return (wide - wide.clamp(-lambd, lambd)).to(input.dtype)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:

@@ -37,7 +37,9 @@ def broadcast_shapes(op: str, *shapes: Sequence[int]) -> tuple[int, ...]:
 def scalar_tensor(value: Any, like: dtype, device: device) -> Tensor:
     """A Python number as a tensor without dimensions."""
     array = device.empty((), like.numpy)
-    if device is not cpu or like is _dtype.bfloat16:
+    if (
+        device is not cpu or like.itemsize < _dtype.of_computing(like).itemsize
+    ):  # of halves NumPy lacks one, warns of the other
         return Tensor._wrap(fill_array(array, value))
     try:
         array[()] = value
@@ -62,11 +64,12 @@ def result_type(*operands: Any) -> dtype:
     return result
 
 
-def promote(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor, Tensor]:
-    """Two operands (one at least a tensor) as tensors of their common dtype; of a floating-point one if `floating`."""
+def promote(op: str, a: Any, b: Any, floating: bool = False, exact: bool = False) -> tuple[Tensor, Tensor]:
+    """Two operands (one at least a tensor) as tensors of their common dtype; of a floating-point one if `floating`. If
+    `exact`, a number beside halves is a tensor of float32, and not rounded."""
     if type(b) in (float, int) and isinstance(a, Tensor):  # the common case, which changes nothing about a
         if a.dtype.category == 2 or (a.dtype.category == 1 and type(b) is int and not floating):
-            return a, scalar_tensor(b, a.dtype, a.device)
+            return a, scalar_tensor(b, _dtype.of_computing(a.dtype) if exact else a.dtype, a.device)
     if floating or type(a) is not type(b) or not isinstance(a, Tensor) or a.dtype is not b.dtype:
         a, b = [x.item() if isinstance(x, np.generic) else x for x in (a, b)]
         if isinstance(a, Number) and isinstance(b, Number):
@@ -83,8 +86,9 @@ def promote(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor, Te
         common = result_type(a, b)
         if floating and not common.is_floating_point:
             common = _dtype.get_default_dtype()
-        a = a.to(common) if isinstance(a, Tensor) else scalar_tensor(a, common, b.device)
-        b = b.to(common) if isinstance(b, Tensor) else scalar_tensor(b, common, a.device)
+        of_number = _dtype.of_computing(common) if exact else common
+        a = a.to(common) if isinstance(a, Tensor) else scalar_tensor(a, of_number, b.device)
+        b = b.to(common) if isinstance(b, Tensor) else scalar_tensor(b, of_number, a.device)
     if a.device is not b.device:
         a, b = on_one_device(op, ("input", "other"), (a, b))
     return a, b

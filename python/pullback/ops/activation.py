@@ -12,6 +12,7 @@ from typing import Any
 
 from pullback._autocast import cast
 from pullback._backend import device_of
+from pullback._dtype import rounded
 from pullback._tape import OUTPUT, Node, Rule, quick, record
 from pullback._tensor import Tensor, method
 from pullback.ops._arrays import empty_as, zeros_array
@@ -125,7 +126,9 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise ValueError(f"hardtanh: min_val expects at most max_val, got {min_val} and {max_val}")
     if check_tensor("hardtanh", input).dtype.category == 1:
         return (clamp_ if inplace else clamp)(input, int(min_val), int(max_val))
-    return _apply(_HARDTANH, "hardtanh", input, (float(min_val), float(max_val)), inplace)
+    # The pullback knows where y lies at a bound only if y can: halves round.
+    bounds = tuple([rounded(float(bound), input.dtype) for bound in (min_val, max_val)])
+    return _apply(_HARDTANH, "hardtanh", input, bounds, inplace)
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:

@@ -26,7 +26,7 @@ def _addmm_pullback(node: Node, dy: Any) -> tuple[Any, Any, Any]:
     if node.needs(0):
         dc = sum_array_to(dy, shape)
         if beta != 1:
-            dc = launch("mul", dc, scalar_tensor(beta, _dtype.of_array(dy), device_of(dy))._array)
+            dc = launch("mul", dc, scalar_tensor(beta, _dtype.of_computing(_dtype.of_array(dy)), device_of(dy))._array)
     a, b = node.saved
     return dc, *pull(dy, a, b, (node.needs(1), node.needs(2)), alpha)
 

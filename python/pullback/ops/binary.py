@@ -1,6 +1,9 @@
 """Elementwise arithmetic on two operands that broadcast: y = f(a, b), ā = Σ ȳ ∂f/∂a, b̄ = Σ ȳ ∂f/∂b, the sums running
 over the dimensions that were stretched.
 
+Beside halves a number that multiplies or divides stays a float32, as in PyTorch: 10⁵ x may be finite in float16, though 10⁵ is
+not. Every other one is rounded to the tensor's dtype first.
+
 Kernels: csrc/kernels/binary.cpp. Seed 001, section 1; seed 000, section 1.2.
 """
 
@@ -10,7 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from pullback import _tape
+from pullback import _dtype, _tape
 from pullback._autocast import cast, is_listed, uncast
 from pullback._backend import cpu, device_of
 from pullback._core import Op
@@ -46,10 +49,10 @@ Operand = Any  # Tensor, or a number
 
 
 def launch(name: str, a: Any, b: Any, out: Any = None) -> Any:
-    """One kernel call on arrays of one dtype."""
+    """One kernel call on arrays of one dtype, or on halves and a number, which is the wider one."""
     if out is None:
         shape = a.shape if a.shape == b.shape else broadcast_shapes(name, a.shape, b.shape)
-        out = device_of(a).empty(shape, a.dtype)
+        out = device_of(a).empty(shape, a.dtype if a.itemsize <= b.itemsize else b.dtype)
     getattr(device_of(a).kernels, name)(a, b, out)
     return out
 
@@ -117,10 +120,19 @@ def _mul_pullback(node: Node, dy: Any) -> list[Any]:
     return [launch("mul", dy, b) if node.needs(0) else None, launch("mul", dy, a) if node.needs(1) else None]
 
 
+def times(x: Tensor, factor: Tensor) -> Tensor:
+    """x factor, which may be a float32 beside halves."""
+    return x * factor if factor.dtype is x.dtype else _apply(_MUL, x, factor, (x, factor))
+
+
+def _over(x: Tensor, divisor: Tensor) -> Tensor:
+    return x / divisor if divisor.dtype is x.dtype else _apply(_DIV, x, divisor, (x, divisor))
+
+
 _ADD = _rule("add", lambda node, dy: (dy, dy), lambda dy: (dy, dy))
 _SUB = _rule("sub", lambda node, dy: (dy, _negated(dy) if node.needs(1) else None), lambda dy: (dy, -dy))
-_MUL = _rule("mul", _mul_pullback, lambda dy, a, b: (dy * b, dy * a))
-_DIV = _rule("div", _partial("div"), lambda dy, a, b: (dy / b, -dy * a / (b * b)))
+_MUL = _rule("mul", _mul_pullback, lambda dy, a, b: (times(dy, b), times(dy, a)))
+_DIV = _rule("div", _partial("div"), lambda dy, a, b: (_over(dy, b), -times(dy, a) / (b * b)))
 _POW = _rule("pow", _partial("pow"), lambda dy, a, b: (dy * _pow_da(a, b), dy * _pow_db(a, b)))
 _ATAN2 = _rule("atan2", _partial("atan2"), lambda dy, a, b: (dy * b / (a * a + b * b), -dy * a / (a * a + b * b)))
 _HYPOT = _rule("hypot", _partial("hypot"), lambda dy, a, b: (dy * a / hypot(a, b), dy * b / hypot(a, b)))
@@ -157,6 +169,8 @@ def _is_operand(x: Any) -> bool:
 def _scaled(op: str, other: Operand, alpha: Any) -> Operand:
     if alpha == 1:
         return other
+    if isinstance(other, Tensor) and other.dtype.is_floating_point and isinstance(alpha, Number):
+        alpha = scalar_tensor(alpha, other.dtype, other.device)  # rounded, as are all numbers in sums
     return other * alpha
 
 
@@ -179,7 +193,7 @@ def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Tensor:
 @quick("binary", _MUL, "inputs")
 def mul(input: Operand, other: Operand) -> Tensor:
     """y = a b; ā = ȳ b, b̄ = ȳ a."""
-    a, b = promote("mul", input, other)
+    a, b = promote("mul", input, other, exact=True)
     return _apply(_MUL, a, b, (a, b))
 
 
@@ -189,19 +203,20 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
     if rounding_mode == "floor":
         return floor_divide(input, other)
     if rounding_mode == "trunc":
-        a, b = promote("div", input, other)
-        if a.dtype.is_floating_point:
-            return div(a, b).trunc()
+        a, b = promote("div", input, other, exact=True)
+        if a.dtype.is_floating_point:  # a quotient of halves is rounded once, when it is whole
+            wide, narrow = _dtype.of_computing(a.dtype), a.dtype if a.itemsize <= b.itemsize else b.dtype
+            return div(a.to(wide), b.to(wide)).trunc().to(narrow)
         return floor_divide(sub(a, fmod(a, b)), b)  # exact, which a quotient in floating point is not
     if rounding_mode is not None:
         raise ValueError(f"div: rounding_mode expects None, 'trunc' or 'floor', got {rounding_mode!r}")
-    a, b = promote("div", input, other, floating=True)
+    a, b = promote("div", input, other, floating=True, exact=True)
     return _apply(_DIV, a, b, (a, b))
 
 
 def floor_divide(input: Operand, other: Operand) -> Tensor:
     """y = ⌊a / b⌋, integers staying integers; the derivative is 0. ZeroDivisionError for an integer divided by zero."""
-    a, b = promote("floor_divide", input, other)
+    a, b = promote("floor_divide", input, other, exact=isinstance(input, Tensor))
     return _apply(_FLOOR_DIVIDE, a, b, ())
 
 
@@ -312,9 +327,11 @@ def _in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tenso
         if not plain or recording or not self.dtype.is_floating_point or function is pow:
             before = self.clone() if recording else self  # what the pullback saves must not change below
             return self._assign(function(before, before if other is self else other, **options))
-        b = other if isinstance(other, Tensor) else scalar_tensor(other, self.dtype, self.device)
+        number = _dtype.of_computing(self.dtype) if exact else self.dtype
+        b = other if isinstance(other, Tensor) else scalar_tensor(other, number, self.device)
         return _launch_in_place(name, self, b)
 
+    exact = function in (mul, div, floor_divide)
     in_place.__name__ = in_place.__qualname__ = f"{name}_"
     in_place.__doc__ = f"`{name}` in place."
     return uncast(in_place) if is_listed(name) else in_place

@@ -26,6 +26,7 @@ from pullback.ops._broadcast import (
     sum_to,
 )
 from pullback.ops._elementwise import as_operands, bounds_of, check_floating, launch, launch_into, recording
+from pullback.ops.binary import times
 
 __all__ = [
     "addcdiv",
@@ -200,8 +201,13 @@ def _check_bounds(input: Tensor, low: Any, high: Any) -> None:
         )
 
 
-def _bounds(low: Any, high: Any) -> tuple[float, float]:
-    return float("-inf") if low is None else float(low), float("inf") if high is None else float(high)
+def _bounds(dtype: _dtype.dtype, low: Any, high: Any) -> tuple[float, float]:
+    """As numbers of the dtype, so that an element which is at a bound is not beyond it."""
+    least, greatest = bounds_of(dtype)
+    return (
+        least if low is None else _dtype.rounded(float(low), dtype),
+        greatest if high is None else _dtype.rounded(float(high), dtype),
+    )
 
 
 @method(name=("clamp", "clip"))
@@ -218,7 +224,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     common = input.dtype if numbers and input.dtype.is_floating_point else result_type(input, *given)
     x = view.to_dtype(input, common)
     if numbers and common.is_floating_point:
-        bounds = _bounds(min, max)
+        bounds = _bounds(common, min, max)
         return record(_CLAMP, launch("clamp", (x._array,), *bounds), (x,), (x,), bounds)
     low, high = [
         view.to_dtype(b, common)
@@ -253,7 +259,7 @@ def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if recording(self, min, max):
         return self._assign(clamp(self.clone(), min, max))
     if self.dtype.is_floating_point and not any(isinstance(b, Tensor) for b in (min, max)):
-        return launch_into(self, "clamp", (self._array,), *_bounds(min, max))
+        return launch_into(self, "clamp", (self._array,), *_bounds(self.dtype, min, max))
     return self._assign(clamp(self, min, max))
 
 
@@ -287,7 +293,7 @@ def _lerp_pullback(node: Node, dy: Any) -> list[Any]:
 def _lerp_pullback_ops(node: Node, dy: Tensor) -> list[Any]:
     weight, *ends = node.tensors()
     dweight = dy * (ends[1] - ends[0]) if ends else None
-    return _reduced_ops(node, (dy * (1 - weight), dy * weight, dweight), node.args)
+    return _reduced_ops(node, (times(dy, 1 - weight), times(dy, weight), dweight), node.args)
 
 
 _LERP = Rule("lerp", _lerp_pullback, _lerp_pullback_ops)
@@ -300,7 +306,7 @@ def _lerp_operands(input: Tensor, end: Any, weight: Any) -> tuple[Tensor, Tensor
     if end.device is not input.device:
         check_devices("lerp", input=input, end=end)
     if isinstance(weight, Number):
-        return input, end, scalar_tensor(weight, input.dtype, input.device)
+        return input, end, scalar_tensor(weight, _dtype.of_computing(input.dtype), input.device)
     if check_tensor("lerp", weight, "weight").dtype is not input.dtype and weight._array.ndim:
         raise RuntimeError(f"lerp: weight expects dtype {input.dtype} as input has, got {weight.dtype}")
     if weight.device is not input.device:
