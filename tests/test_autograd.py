@@ -49,8 +49,96 @@ def test_unused_inputs():
     assert autograd.grad(x.sum(), (x, y), materialize_grads=True)[1].tolist() == [0, 0]
     with pytest.raises(ValueError, match="materialize_grads"):
         autograd.grad(x.sum(), (x, y), allow_unused=False, materialize_grads=True)
-    with pytest.raises(NotImplementedError, match="is_grads_batched"):
-        autograd.grad(x.sum(), x, is_grads_batched=True)
+
+
+def batched(outputs, inputs, grad_outputs, **options):
+    return autograd.grad(outputs, inputs, grad_outputs, is_grads_batched=True, **options)
+
+
+def test_grads_of_a_batch_are_those_of_its_entries():
+    x, w = pb.randn(3, 2, requires_grad=True), pb.randn(2, requires_grad=True)
+    y, z = (x * x @ w).exp(), (x * w).sum()
+    seeds = pb.randn(5, 3), pb.randn(5)
+    found = batched((y, z), (x, w), seeds, retain_graph=True)
+    assert [list(g.shape) for g in found] == [[5, 3, 2], [5, 2]] and not found[0].requires_grad
+    for b in range(5):
+        one = autograd.grad((y, z), (x, w), [s[b] for s in seeds], retain_graph=True)
+        assert all(g[b].equal(h) for g, h in zip(found, one))
+
+
+def test_grads_of_a_batch_free_the_graph_with_the_last():
+    x = leaf(1, 2, 3)
+    y = x * x
+    assert batched(y, x, pb.eye(3), retain_graph=True)[0].tolist() == [[2, 0, 0], [0, 4, 0], [0, 0, 6]]
+    assert batched(y, x, pb.eye(3))[0].diagonal().tolist() == [2, 4, 6]
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        autograd.grad(y.sum(), x)
+
+
+def test_grads_of_a_batch_can_be_differentiated():
+    x, seeds = leaf(1, 2), pb.eye(2).requires_grad_()
+    with pb.no_grad():
+        (g,) = batched(grad_mode_on(lambda: x**3), x, seeds, create_graph=True)
+    assert g.requires_grad and autograd.grad(g.sum(), x, retain_graph=True)[0].tolist() == [6, 12]
+    assert autograd.grad((g * g).sum(), seeds)[0].tolist() == [[18, 0], [0, 288]]
+    (g,) = batched(x**3, x, seeds)
+    assert not g.requires_grad
+
+
+def grad_mode_on(function):
+    with pb.enable_grad():
+        return function()
+
+
+def test_grads_of_a_batch_of_what_is_unused():
+    x, z = leaf(1, 2), leaf(3, 4)
+    y = x * 2
+    with pytest.raises(RuntimeError, match="not used"):
+        batched(y, (x, z), pb.eye(2), retain_graph=True)
+    assert batched(y, (x, z), pb.eye(2), retain_graph=True, allow_unused=True)[1] is None
+    assert batched(y, (x, z), pb.eye(2), materialize_grads=True)[1].tolist() == [0, 0]  # as PyTorch, without a batch
+
+
+def test_grads_of_a_batch_want_batches():
+    x = leaf(1, 2, 3)
+    y = x * x
+    for seeds, error, words in (
+        (pb.ones(3), RuntimeError, r"grad_outputs of shape \[B, 3\], got \[3\]"),
+        (pb.ones(4, 2), RuntimeError, r"grad_outputs of shape \[B, 3\], got \[4, 2\]"),
+        (pb.ones(0, 3), ValueError, r"batches of one size, at least 1, got \[0\]"),
+        (None, ValueError, "grad_outputs that are tensors, got NoneType"),
+        ((pb.ones(2, 3), pb.ones(2)), RuntimeError, "one gradient for each of 1 tensors, got 2"),
+    ):
+        with pytest.raises(error, match=words):
+            batched(y, x, seeds)
+    with pytest.raises(RuntimeError, match=r"grad_outputs of shape \[B\], got \[\]"):
+        batched(y.sum(), x, pb.tensor(1.0))
+    with pytest.raises(ValueError, match=r"batches of one size, at least 1, got \[3, 2\]"):
+        batched((y, y.sum()), x, (pb.eye(3), pb.ones(2)))
+    assert batched((y, y.sum()), x, (pb.eye(3), pb.zeros(3)))[0].diagonal().tolist() == [2, 4, 6]
+
+
+def test_grads_of_a_batch_are_pytorchs():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (make peers)")
+    rng = np.random.default_rng(2)
+    arrays = [rng.normal(size=shape) for shape in ((4, 3), (3, 3), (3,), (6, 4, 3), (6,))]
+    found = []
+    for library in (pb, torch):
+        x, w, unused, seeds, more = [library.tensor(a, requires_grad=a.ndim < 3 and len(a) < 6) for a in arrays]
+        y = (x @ w).tanh()
+        grads = library.autograd.grad(
+            (y, (y * y).sum()),
+            (x, w, unused),
+            (seeds, more),
+            create_graph=True,
+            is_grads_batched=True,
+            allow_unused=True,
+        )
+        again = library.autograd.grad((grads[0] ** 2).sum(), (x, w))
+        assert grads[2] is None
+        found.append([g.detach().numpy() for g in (*grads[:2], *again)])
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
 def test_grad_of_grad():

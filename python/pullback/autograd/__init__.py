@@ -52,6 +52,45 @@ def _seeds(outputs: list[Tensor], grad_outputs: Any) -> list[Any]:
     return [None] * len(outputs) if grad_outputs is None else _as_list(grad_outputs)
 
 
+def _check_batch(outputs: list[Tensor], seeds: list[Any]) -> int:
+    """The size of the dimension that each gradient has in front of its output's."""
+    if len(outputs) != len(seeds):
+        raise RuntimeError(f"grad: expected one gradient for each of {len(outputs)} tensors, got {len(seeds)}")
+    for y, seed in zip(outputs, seeds):
+        if not isinstance(seed, Tensor):
+            raise ValueError(f"grad: is_grads_batched expects grad_outputs that are tensors, got {type(seed).__name__}")
+        if seed.ndim == 0 or seed.shape[1:] != y.shape:
+            expected = ", ".join(["B", *map(str, y.shape)])
+            raise RuntimeError(
+                f"grad: is_grads_batched expects grad_outputs of shape [{expected}], got {list(seed.shape)}"
+            )
+    sizes = [len(seed) for seed in seeds]
+    if not sizes or 0 in sizes or len(set(sizes)) > 1:
+        raise ValueError(f"grad: is_grads_batched expects batches of one size, at least 1, got {sizes}")
+    return sizes[0]
+
+
+def _gradients_of_batch(
+    outputs: list[Tensor], inputs: list[Tensor], seeds: list[Any], retain_graph: Any, create_graph: bool, unused: bool
+) -> tuple[Tensor | None, ...]:
+    """A walk for each sample; all but the last one keep the graph."""
+    from pullback.ops import stack, zeros_like
+
+    last = _check_batch(outputs, seeds) - 1
+    with set_grad_enabled(create_graph):
+        samples = []
+        for i in range(last + 1):
+            one = [seed[i] for seed in seeds]
+            retain = True if i < last else retain_graph
+            samples.append(_walk.gradients(outputs, inputs, one, retain, create_graph, unused))
+        return tuple(
+            [
+                None if all(g is None for g in of_x) else stack([zeros_like(x) if g is None else g for g in of_x])
+                for x, of_x in zip(inputs, zip(*samples))
+            ]
+        )
+
+
 def grad(
     outputs: Tensors,
     inputs: Tensors,
@@ -67,14 +106,17 @@ def grad(
 
     `grad_outputs` have the outputs' shapes and default to 1 for single elements. An input that was not used raises
     RuntimeError, or has None with `allow_unused`, or zeros with `materialize_grads`.
+
+    With `is_grads_batched`, `grad_outputs` have one more dimension in front, B, and so has every gradient that is not zeros of
+    `materialize_grads`: entry b is that for entry b of each. It is a loop over the batch, B walks through the graph, so that
+    hooks see one sample at a time. ValueError for batches that are empty or differ in size, and for no `grad_outputs`.
     """
-    if is_grads_batched:
-        raise NotImplementedError("grad: is_grads_batched=True is not supported")
     if materialize_grads and allow_unused is False:
         raise ValueError("grad: materialize_grads=True expects allow_unused to be True or left out, got False")
     ys, xs = _as_list(outputs), _as_list(inputs)
     unused = materialize_grads if allow_unused is None else allow_unused
-    found = _walk.gradients(ys, xs, _seeds(ys, grad_outputs), retain_graph, create_graph, unused)
+    walk = _gradients_of_batch if is_grads_batched else _walk.gradients
+    found = walk(ys, xs, _seeds(ys, grad_outputs), retain_graph, create_graph, unused)
     if materialize_grads:
         from pullback.ops import zeros_like
 
