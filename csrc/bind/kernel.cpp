@@ -3,8 +3,8 @@
 #include <structmember.h>
 
 #include <cstring>
+#include <memory>
 #include <new>
-#include <optional>
 #include <vector>
 
 #include "bind/read.h"
@@ -111,11 +111,13 @@ struct Arguments {
   std::vector<Operand> on_heap;
   Operand* operands = on_stack;
   int32_t count = 0;
-  int32_t first[kMaxParams + 1] = {0};
+  int32_t first[kMaxParams + 1];
   int params = 0;
   Scalar scalars[kMaxParams];
   int scalar_count = 0;
   Variables variables;
+
+  Arguments() { first[0] = 0; }  // the rest as operands are read: no call pays for zeros
 
   int device() const { return count ? operands[0].device : -1; }
 
@@ -209,8 +211,11 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
   try {
     Arguments a;
     if (!a.reserve(self, ordered) || !a.read(self, ordered)) return nullptr;
-    std::optional<Step> step;
-    if (recording() && !read_step(*self->kernel->signature, ordered, step.emplace())) return nullptr;
+    std::unique_ptr<Step> step;
+    if (recording()) {
+      step = std::make_unique<Step>();
+      if (!read_step(*self->kernel->signature, ordered, *step)) return nullptr;
+    }
     const bool release = runs_without_gil && a.elements() > kElementsWithoutGil;
     Held held;
     if (release && !held.hold(ordered, self->params)) return nullptr;
