@@ -239,9 +239,9 @@ def assert_same_bits(case: Case, arrays) -> None:
         serial = made
 
 
-# Ops without a kernel of several pieces at the size of their benchmark: views, a serial shuffle, and two of little work.
+# Ops without a kernel of several pieces at the size of their benchmark: views, and two of little work.
 VIEWS = {"iterate", "permute", "reshape", "split", "squeeze", "transpose", "unbind", "unsqueeze"}
-ONE_PIECE = VIEWS | {"randperm", "update_scale", "vdot"}
+ONE_PIECE = VIEWS | {"update_scale", "vdot"}
 
 
 @by_case(CASES if EVERYTHING else list({c.name.partition("[")[0]: c for c in reversed(CASES)}.values()))

@@ -181,6 +181,15 @@ def test_permutations() -> None:
     assert pb.randperm(0).shape == (0,)
 
 
+def test_permutations_are_in_the_order_of_whole_keys() -> None:
+    """Also where the halves of keys agree that are compared first, and the other ones alone decide."""
+    high, low = bits(2 * N, seed=14).reshape(2, N).astype(np.uint64)
+    order = np.argsort((high << np.uint64(32) | low).view(np.int64), kind="stable")
+    np.testing.assert_array_equal(pb.randperm(N, generator=pb.Generator().manual_seed(14)).numpy(), order)
+    decided = (high[order][1:] == high[order][:-1]) & (order[1:] < order[:-1])
+    assert decided.sum() > 3  # half of N² 2⁻³³ = 18.6 pairs
+
+
 def test_multinomial() -> None:
     w = np.array([1.0, 0.0, 2.0, 3.0, 4.0])
     p = w / w.sum()

@@ -1,6 +1,7 @@
 #include "isa/math.h"
 #include "isa/philox.h"
 #include "kernels/random_formulas.h"
+#include "kernels/random_permutation.h"
 
 namespace pullback::ISA_NAMESPACE {
 namespace {
@@ -114,22 +115,18 @@ void randint(const Call& c) {
 }
 
 template <class T>
-void permute(const Operand& y, const Philox& p) {
-  const int64_t n = y.size(), stride = y.ndim ? y.strides[0] : 1, step = kBatchWords / 2;
-  T* out = y.data<T>();
-  alignas(64) uint32_t words[kBatchWords];
-  for (int64_t i = 0; i < n; ++i) out[i * stride] = static_cast<T>(i);
-  for (int64_t done = 0; done < n; ++done) {
-    if (done % step == 0) philox_batch(p, done * 2 / kWords, words);
-    const int64_t i = n - 1 - done;
-    const int64_t j = static_cast<int64_t>(below(static_cast<uint64_t>(i) + 1, wide(words, done % step)));
-    const T t = out[i * stride];
-    out[i * stride] = out[j * stride], out[j * stride] = t;
-  }
+void permute(const Operand& state, const Operand& y) {
+  const int64_t n = y.size(), tiles = key_tiles(n);
+  const int index_bits = n > 1 ? 64 - __builtin_clzll(static_cast<uint64_t>(n - 1)) : 0;
+  const Permutation<T> order{claim(state, 2 * tiles, kWords), tiles, (int64_t{1} << index_bits) - 1,
+                             y.ndim ? y.strides[0] : 1};
+  Scratch scratch;
+  int64_t *a = scratch.take<int64_t>(tiles * kWords), *b = scratch.take<int64_t>(n);
+  parallel_for(n, kItemsPiece, [&](int64_t begin, int64_t end) { order.draw(begin, end, a); });
+  order.write_sorted(a, b, n, 64, y.data<T>());
 }
 void permutation(const Call& c) {
-  const Philox p = claim(c[0], c[1].size(), 2);
-  visit_number(c[1].dtype, [&](auto zero) { permute<decltype(zero)>(c[1], p); });
+  visit_number(c[1].dtype, [&](auto zero) { permute<decltype(zero)>(c[0], c[1]); });
 }
 
 // --- bernoulli and dropout ---

@@ -30,7 +30,9 @@ inline constexpr Signature random_signatures[] = {
      "y = 1 where u < p, else 0; a p outside of [0, 1] is an error",
      {inout("state", kState), in("p", kFloat), out("y", kOther)}},
     {"permutation",
-     "y = the numbers below n in random order: for i = n − 1, …, 1 swap y_i and y_j, j ≤ i (Fisher and Yates)",
+     "y = the numbers below n in the order of their keys, equal ones as they are. Key i is a signed number of 64 bits: "
+     "word i, and below it word m + i, m being n rounded up to tiles. Only where keys are equal some of the n! orders "
+     "are more probable: that is n² 2⁻⁶⁵ away from the uniform distribution, 10⁻¹⁰ for 60,000",
      {inout("state", kState), out("y", kNumber)}},
     {"multinomial",
      "y[r, s] = draw s from row r of weights. With replacement: the first i where Σ_(k≤i) weights > u Σ weights; "

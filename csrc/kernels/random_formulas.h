@@ -50,6 +50,9 @@ PB_INLINE uint64_t below(uint64_t n, uint64_t k) {
   return static_cast<uint64_t>(static_cast<unsigned __int128>(n) * k >> 64);
 }
 
+// Tiles of the higher halves of a permutation's keys; as many of the lower halves follow.
+PB_INLINE int64_t key_tiles(int64_t n) { return (n + kWords - 1) / kWords; }
+
 // k 2⁻³² < p
 PB_INLINE bool happens(uint32_t k, double p) { return static_cast<double>(k) < p * 0x1p32; }
 

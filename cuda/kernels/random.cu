@@ -85,6 +85,15 @@ struct TwoWords {
 template <class T>
 using WordsOf = std::conditional_t<sizeof(T) == 8, TwoWords, OneWord>;
 
+// The word of an element that takes one.
+PB_DEVICE uint32_t word_at(const Philox& stream, int64_t element) {
+  uint32_t word[4];
+  philox_block(stream, element / kWords * kBlocks + element % kBlocks, word);
+  const int of_block = static_cast<int>(element % kWords / kBlocks);
+  const uint32_t even = of_block < 2 ? word[0] : word[2], odd = of_block < 2 ? word[1] : word[3];
+  return of_block % 2 ? odd : even;
+}
+
 // The 64 bits of an element that takes two words.
 PB_DEVICE uint64_t wide_at(const Philox& stream, int64_t element) {
   uint32_t word[4];
@@ -277,37 +286,37 @@ void dropout_backward(const Call& c) {
 
 // --- permutation -----------------------------------------------------------------------------------------------------
 
-// y_i = i, and the j that place i = n − 1 − draw is swapped with.
-template <class T>
-__global__ void draw_swaps(int64_t n, const Philox* stream, T* y, int64_t step, int64_t* swap) {
-  for (int64_t draw = first(); draw < n; draw += stride()) {
-    const int64_t i = n - 1 - draw;
-    y[i * step] = static_cast<T>(i);
-    swap[i] = static_cast<int64_t>(below(static_cast<uint64_t>(i) + 1, wide_at(*stream, draw)));
+struct RandomKeys {
+  const Philox* stream;
+  int64_t tiles;
+  PB_DEVICE int64_t row(int64_t) const { return 0; }
+  PB_DEVICE Item<int64_t> item(int64_t, int64_t i) const {
+    const uint64_t high = word_at(*stream, i), low = word_at(*stream, tiles * kWords + i);
+    return Item<int64_t>::make(static_cast<int64_t>(high << 32 | low), i);
   }
-}
+};
+struct Order {
+  int64_t* y;
+  int64_t step;
+  PB_DEVICE void put(int64_t, int64_t place, Item<int64_t> item) const { y[place * step] = item.index(); }
+};
 
-// Fisher and Yates' swaps are a chain: one thread makes them in their order.
 template <class T>
-__global__ void make_swaps(int64_t n, const int64_t* swap, T* y, int64_t step) {
-  if (thread() != 0) return;
-  for (int64_t i = n - 1; i > 0; --i) {
-    const int64_t j = swap[i];
-    const T t = y[i * step];
-    y[i * step] = y[j * step];
-    y[j * step] = t;
-  }
+__global__ void convert_indices(int64_t n, const int64_t* index, T* y, int64_t step) {
+  for (int64_t i = first(); i < n; i += stride()) y[i * step] = static_cast<T>(index[i]);
 }
 void permutation(const Call& c) {
   const int64_t n = c[1].size(), step = c[1].ndim ? c[1].strides[0] : 1;
   if (n == 0) return;
   Scratch scratch;
-  const Philox* stream = claim(c[0], n, 2, scratch);
-  int64_t* swap = scratch.take<int64_t>(n);
+  const int64_t tiles = key_tiles(n);
+  const RandomKeys keys{claim(c[0], 2 * tiles, kWords, scratch), tiles};
+  if (c[1].dtype == DType::i64) return sort_lines<int64_t>(keys, 1, n, n, Order{c[1].data<int64_t>(), step});
+  int64_t* index = scratch.take<int64_t>(n);
+  sort_lines<int64_t>(keys, 1, n, n, Order{index, 1});
   visit_number(c[1].dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(draw_swaps<T>, blocks_for(n), kBlockSize, n, stream, c[1].data<T>(), step, swap);
-    launch(make_swaps<T>, 1, kWarpSize, n, static_cast<const int64_t*>(swap), c[1].data<T>(), step);
+    launch(convert_indices<T>, blocks_for(n), kBlockSize, n, static_cast<const int64_t*>(index), c[1].data<T>(), step);
   });
 }
 

@@ -50,6 +50,9 @@ def below(n, count):
     return np.array([n * int(k) >> 64 for k in pairs(count)], dtype=np.int64)
 
 
+# Permutations that a block of a GPU can't sort alone; for which buckets of a CPU are cut into buckets.
+LONG = ((5000,), (200_000,))
+
 DIGITS = {"float32": 24, "float16": 11, "bfloat16": 8}  # of the numbers below 1 that take one word
 
 
@@ -161,12 +164,8 @@ def _bits(x):
 
 
 def _shuffled(n):
-    y = np.arange(n)
-    for done, k in enumerate(pairs(n)):
-        i = n - 1 - done
-        j = (i + 1) * int(k) >> 64
-        y[i], y[j] = y[j], y[i]
-    return y
+    high, low = words(2 * (-(-n // 64) * 64)).astype(np.uint64).reshape(2, -1)[:, :n]
+    return np.argsort((high << np.uint64(32) | low).view(np.int64), kind="stable")
 
 
 def _drawn_rows(w, count, replacement):
@@ -224,7 +223,7 @@ CASES = [
             ),
             inputs=_of_shape,
             value=lambda x: _shuffled(x.size),
-            shapes=((0,), (1,), (2,), (7,), (100,), (1000,)),
+            shapes=((0,), (1,), (2,), (7,), (64,), (65,), (1000,), *(LONG if dtype == "int64" else ())),
             layouts=("contiguous",),
             dtypes=("float32",),
             torch="torch.randperm(a.numel())",
