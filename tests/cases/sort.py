@@ -10,6 +10,9 @@ from harness import Case
 SHAPES = ((2, 3, 5), (1, 7, 1), (33, 2, 17), (3, 130, 40), (0, 3, 2))
 LINES = ((), (1,), (6,), (33,), (129,), (1030,))
 LONG = (*LINES, (70001,))  # more than one thread sorts
+# Lines that a GPU selects from, along dimension 1, and one that it sorts.
+SELECTED = ((3, 2100, 2), (1, 2049, 1), (17, 2300, 1))
+SELECTED_LINES = (*LINES, (5000,), (20_000,))
 
 
 def _apart(rng, shape):
@@ -62,6 +65,7 @@ def _family(name, run, places, descending=False, keep=True, **options):
     inputs = options.pop("inputs", _apart)
     exact = options.pop("grad", True)
     shapes, lines = options.pop("shapes", SHAPES), options.pop("lines", LINES)
+    longer = options.pop("longer", ())  # shapes along dimension 1
     torch, axes = options.pop("torch", None), options.pop("axes", (0, 1, 2))
 
     def found(x, d):
@@ -88,7 +92,7 @@ def _family(name, run, places, descending=False, keep=True, **options):
             inputs=inputs,
             value=lambda x, d=d: value(x, d),
             vjp=(lambda dy, x, d=d: vjp(dy, x, d)) if exact else None,
-            shapes=lines if line else shapes,
+            shapes=lines if line else (*shapes, *longer) if d == 1 else shapes,
             ulps=0,
             vjp_ulps=0,
             bench=((1 << 17,),) if line else ((64, 128, 64),),
@@ -157,7 +161,7 @@ def _places(label, inputs, **options):
             lambda x, d: _at(min(1, x.shape[d] - 1))(x, d),
             inputs=inputs,
             torch="torch.kthvalue(a, 2, {})",
-            **({"shapes": SHAPES[:-1]} | options),
+            **({"shapes": SHAPES[:-1], "longer": SELECTED, "lines": SELECTED_LINES} | options),
         ),
         *[
             case
@@ -169,7 +173,7 @@ def _places(label, inputs, **options):
                 keep=False,
                 inputs=inputs,
                 torch=f"torch.{'nan' * skip}median(a, {{}})",
-                **({"shapes": SHAPES[:-1]} | options),
+                **({"shapes": SHAPES[:-1], "longer": SELECTED, "lines": SELECTED_LINES} | options),
             )
         ],
     ]
