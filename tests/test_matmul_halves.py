@@ -180,6 +180,17 @@ def test_more_rows_of_tiles_than_a_band(dtype: str) -> None:
     check(halves(rng, (580, 8), dtype), halves(rng, (8, 72), dtype), poisoned((580, 72), dtype))
 
 
+@each_half
+@pytest.mark.parametrize("layouts", [("rows", "columns"), ("rows", "rows"), ("columns", "rows"), ("odd", "gaps")])
+def test_long_sums_are_cut(dtype: str, layouts: tuple[str, str]) -> None:
+    """Products of which blocks share the terms: one, two, one that is turned round."""
+    rng = np.random.default_rng(10)
+    for m, k, n, of_c in ((9, 3000, 11, "rows"), (9, 2568, 16, "columns"), (65, 2048, 1, "rows")):
+        a, b = halves(rng, (m, k), dtype, layouts[0]), halves(rng, (2, k, n), dtype, layouts[1])
+        check(a, b[0], halves(rng, (m, n), dtype, of_c), halves(rng, (n,), dtype), 0.5, -1, 1)
+        check(a, b, poisoned((2, m, n), dtype))
+
+
 @pytest.mark.parametrize(
     ("dtype", "layouts", "m", "k", "n"),
     [

@@ -1,7 +1,9 @@
 // The product by cuBLASLt where that is there and takes it. Without it a block computes a tile of c, slab by slab of k
-// through shared memory, and each of its threads a square of that tile in registers.
+// through shared memory, and each of its threads a square of that tile in registers; where tiles are few and k is long,
+// blocks share a tile's slabs.
 #include "kernels/matmul_library.h"
 #include "kernels/matmul_mma.h"
+#include "kernels/matmul_split.h"
 
 namespace pullback::cuda {
 namespace {
@@ -24,9 +26,9 @@ PB_DEVICE void load_slab(Matrix<const T> x, int64_t l0, int64_t l_end, int64_t k
   }
 }
 
-// c = f(α Σ_k a_ik b_kj + β c + bias) for one tile
+// c = f(α Σ_k a_ik b_kj + β c + bias) for one tile, or Σ_k a_ik b_kj into `sums` [m, n], where there are any
 template <class T>
-PB_DEVICE void compute_tile(const Product<T>& p, int64_t i0, int64_t j0) {
+PB_DEVICE void compute_tile(const Product<T>& p, int64_t i0, int64_t j0, double* sums) {
   T* a = shared<T, kDepth*(kTile + 1), 0>();
   T* b = shared<T, kDepth*(kTile + 1), 1>();
   const int i = thread() / (kTile / kSquare) * kSquare, j = thread() % (kTile / kSquare) * kSquare;
@@ -53,23 +55,29 @@ PB_DEVICE void compute_tile(const Product<T>& p, int64_t i0, int64_t j0) {
     for (int s = 0; s < kSquare; ++s) {
       const int64_t row = i0 + i + r, col = j0 + j + s;
       if (row >= p.m || col >= p.n) continue;
-      *p.c.at(row, col) = finished(p, row, col, p.alpha * static_cast<T>(total[r][s]));
+      if (sums != nullptr)
+        sums[row * p.n + col] = total[r][s];
+      else
+        *p.c.at(row, col) = finished(p, row, col, p.alpha * static_cast<T>(total[r][s]));
     }
 }
 
 template <class T>
-__global__ void products(Product<T> p, Batch batch) {
+__global__ void products(Product<T> p, Batch batch, Split split, double* sums) {
   const int64_t rows = (p.m + kTile - 1) / kTile, columns = (p.n + kTile - 1) / kTile;
-  for (int64_t index = block(); index < rows * columns * batch.count; index += blocks()) {
-    const int64_t tile = index % (rows * columns), of = index / (rows * columns);
-    compute_tile(p.one(batch, of), tile % rows * kTile, tile / rows * kTile);
+  for (int64_t index = block(); index < rows * columns * split.pieces * batch.count; index += blocks()) {
+    const int64_t tile = index % (rows * columns), part = index / (rows * columns);
+    compute_tile(piece_of(p.one(batch, part / split.pieces), split, part % split.pieces), tile % rows * kTile,
+                 tile / rows * kTile, sums == nullptr ? sums : sums + part * p.m * p.n);
   }
 }
 
 template <class T>
 void run_tiles(const Product<T>& p, const Batch& batch) {
   const int64_t tiles = (p.m + kTile - 1) / kTile * ((p.n + kTile - 1) / kTile) * batch.count;
-  launch(products<T>, tiles < kMostBlocks ? tiles : kMostBlocks, kThreads, p, batch);
+  run_split<double>(p, batch, tiles, [&](Split split, double* sums) {
+    launch(products<T>, blocks_for_lines(tiles * split.pieces), kThreads, p, batch, split, sums);
+  });
 }
 
 template <class T>

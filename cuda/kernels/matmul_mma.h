@@ -12,7 +12,7 @@
 // k, and the 8 that they copy from one row along l, each lie in all 32 banks.
 #pragma once
 #include "common/mma.h"
-#include "kernels/matmul_call.h"
+#include "kernels/matmul_split.h"
 
 namespace pullback::cuda {
 namespace {
@@ -116,8 +116,13 @@ struct alignas(2 * sizeof(T)) Pair {
 };
 
 template <class T>
-PB_DEVICE void write_pair(const Product<T>& p, bool in_pairs, int64_t row, int64_t col, Pair<float> v) {
+PB_DEVICE void write_pair(const Product<T>& p, bool in_pairs, int64_t row, int64_t col, Pair<float> v, float* sums) {
   const bool both = col + 1 < p.n;
+  if (sums != nullptr) {
+    sums[row * p.n + col] = v.at[0];
+    if (both) sums[row * p.n + col + 1] = v.at[1];
+    return;
+  }
   const T first(finished(p, row, col, p.alpha * v.at[0]));
   const T second(both ? finished(p, row, col + 1, p.alpha * v.at[1]) : 0.0f);
   T* c = p.c.at(row, col);
@@ -130,10 +135,10 @@ PB_DEVICE void write_pair(const Product<T>& p, bool in_pairs, int64_t row, int64
 }
 
 // c = f(α sum + β c + bias). The sums change places in shared memory, half of the tile's rows at a time, so that a warp
-// writes neighbours, and f stands in the code once.
+// writes neighbours, and f stands in the code once. Or sums [m, n] = sum, where there are any.
 template <int tile, class T>
 PB_DEVICE void write_tile(const Product<T>& p, bool in_pairs, int64_t i0, int64_t j0, const Sums<tile>& sum,
-                          Pair<float>* rows) {
+                          Pair<float>* rows, float* sums) {
   constexpr int pairs = tile / 2, row_pairs = pairs + 4;  // with a gap: the rows of a fragment lie in different banks
   const int g = lane() / 4, t = lane() % 4;
   PB_ROLLED
@@ -156,7 +161,7 @@ PB_DEVICE void write_tile(const Product<T>& p, bool in_pairs, int64_t i0, int64_
     for (int e = thread(); e < tile / 2 * pairs; e += kTensorThreads) {
       const int i = e / pairs, j = e % pairs;
       const int64_t row = i0 + half * (tile / 2) + i, col = j0 + 2 * j;
-      if (row < p.m && col < p.n) write_pair(p, in_pairs, row, col, rows[i * row_pairs + j]);
+      if (row < p.m && col < p.n) write_pair(p, in_pairs, row, col, rows[i * row_pairs + j], sums);
     }
   }
 }
@@ -169,7 +174,8 @@ struct Alignment {
 };
 
 template <class T, int tile, bool a_along_k, bool b_along_k>
-PB_DEVICE void compute_tensor_tile(const Product<T>& p, Alignment aligned, int64_t i0, int64_t j0, Chunk* slabs) {
+PB_DEVICE void compute_tensor_tile(const Product<T>& p, Alignment aligned, int64_t i0, int64_t j0, Chunk* slabs,
+                                   float* sums) {
   constexpr int chunks = tile * kChunks;  // of a slab of one operand
   Loader<tile, a_along_k, T> a(p.a, i0, p.m, p.k, aligned.a);
   Loader<tile, b_along_k, T> b({p.b.data, p.b.col, p.b.row}, j0, p.n, p.k, aligned.b);
@@ -194,7 +200,7 @@ PB_DEVICE void compute_tensor_tile(const Product<T>& p, Alignment aligned, int64
       ready = ready + 1 < kStages ? ready + 1 : 0;
     }
   }
-  write_tile<tile>(p, aligned.c, i0, j0, sum, reinterpret_cast<Pair<float>*>(slabs));
+  write_tile<tile>(p, aligned.c, i0, j0, sum, reinterpret_cast<Pair<float>*>(slabs), sums);
 }
 
 // Tiles come in bands of rows, so that blocks that run together share what they read.
@@ -207,14 +213,16 @@ PB_DEVICE void tile_at(int64_t index, int64_t rows, int64_t columns, int64_t& ro
 
 template <class T, int tile, bool a_along_k, bool b_along_k>
 __global__ void __launch_bounds__(kTensorThreads, 256 / tile)
-    tensor_products(Product<T> p, Batch batch, Alignment aligned) {
+    tensor_products(Product<T> p, Batch batch, Alignment aligned, Split split, float* sums) {
   Chunk* slabs = shared<Chunk, kStages * 2 * tile * kChunks>();
   const int64_t rows = (p.m + tile - 1) / tile, columns = (p.n + tile - 1) / tile;
-  for (int64_t index = block(); index < rows * columns * batch.count; index += blocks()) {
+  for (int64_t index = block(); index < rows * columns * split.pieces * batch.count; index += blocks()) {
+    const int64_t part = index / (rows * columns);
     int64_t row, column;
     tile_at(index % (rows * columns), rows, columns, row, column);
-    compute_tensor_tile<T, tile, a_along_k, b_along_k>(p.one(batch, index / (rows * columns)), aligned, row * tile,
-                                                       column * tile, slabs);
+    compute_tensor_tile<T, tile, a_along_k, b_along_k>(
+        piece_of(p.one(batch, part / split.pieces), split, part % split.pieces), aligned, row * tile, column * tile,
+        slabs, sums == nullptr ? sums : sums + part * p.m * p.n);
     sync_block();
   }
 }
@@ -255,13 +263,14 @@ void launch_tensor_tiles(const Product<T>& p, const Batch& batch, bool a_along_k
                       : a_along_k ? tensor_products<T, tile, true, false>
                                   : tensor_products<T, tile, false, false>;
   const int64_t tiles = (p.m + tile - 1) / tile * ((p.n + tile - 1) / tile) * batch.count;
-  launch(kernel, tiles < kMostBlocks ? tiles : kMostBlocks, kTensorThreads, p, batch, aligned);
+  run_split<float>(p, batch, tiles, [&](Split split, float* sums) {
+    launch(kernel, blocks_for_lines(tiles * split.pieces), kTensorThreads, p, batch, aligned, split, sums);
+  });
 }
 
 template <class T>
 void run_tensor_tiles(Product<T> p, Batch batch) {
   constexpr int kLarge = 128, kSmall = 64;
-  constexpr int64_t kMultiprocessors = 132;  // of an H100: with fewer tiles, some would have nothing to do
   if (p.c.col != 1 && p.c.row == 1) transpose(p, batch);
   bool a_along_k = p.a.col == 1 || p.a.row != 1, b_along_k = p.b.row == 1 || p.b.col != 1;
   if (!a_along_k && b_along_k) {  // no kernel has these; the transpose is the other way round

@@ -48,6 +48,8 @@ SOME = (
 )
 FEW = ((0, 3, 4), (3, 0, 4), (2, 3, 4), (3, 2, 5), (17, 33, 9), (5, 3, 32))  # the last: whole vectors everywhere
 BATCHES = ((2, 0, 3, 4), (0, 2, 3, 4), (2, 2, 3, 2), (3, 5, 4, 2), (3, 17, 9, 33))
+# Few results of long sums, which blocks of a GPU share.
+CUT, CUT_BATCH = (5, 2500, 19), (2, 3, 2100, 4)
 
 
 def t(x):
@@ -379,7 +381,7 @@ CASES = [
         lambda s, m, k, n: (s, k, n),
         1,
         1,
-        BATCHES,
+        (*BATCHES, CUT_BATCH),
         "torch.baddbmm(a, b, c)",
         pull,
     ),
@@ -408,7 +410,7 @@ CASES = [
         _summed,
         lambda a, b: (a @ b).sum(0),
     ),
-    _linear("linear", (), shapes=SHAPES),
+    _linear("linear", (), shapes=(*SHAPES, CUT)),
     _linear("linear[no bias]", (), bias=False),
     _linear("linear[batch]", (3,)),
     _linear("linear[row]", "row"),
