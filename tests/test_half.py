@@ -114,12 +114,38 @@ def test_making_them() -> None:
             pb.set_default_dtype(pb.float32)
 
 
+class Exporter:
+    """A library with bfloat16, whose capsules have a version or not."""
+
+    def __init__(self, tensor: pb.Tensor, version: tuple[int, int] | None) -> None:
+        self.tensor, self.version = tensor, version
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.tensor.__dlpack__(max_version=self.version)
+
+
+@pytest.mark.parametrize("version", [None, (1, 0)])
+def test_dlpack_shares_bfloat16(version: tuple[int, int] | None) -> None:
+    b = pb.tensor([[1.0, -0.5], [3.0, 4.0]]).bfloat16().t()
+    shared = pb.from_dlpack(Exporter(b, version))
+    assert shared.dtype is pb.bfloat16 and shared.tolist() == [[1.0, 3.0], [-0.5, 4.0]]
+    b[0, 0] = 7  # without a version NumPy takes what it is given for read-only
+    assert shared[0, 0].item() == 7
+    with pytest.raises((BufferError, TypeError, RuntimeError)):  # whose type it cannot name
+        np.from_dlpack(Exporter(b, version))
+    with pytest.raises(BufferError, match="expected a capsule of DLPack"):
+        pb._cpu.exchange_bfloat16(None, to_bfloat16=True)
+    with pytest.raises(TypeError, match="uint16"):
+        pb.from_dlpack(np.ones(2, np.uint16))
+
+
 def test_numpy_and_others() -> None:
     b = pb.tensor([1.0, -0.5]).bfloat16()
     with pytest.raises(TypeError, match=r"numpy: NumPy has no bfloat16; use float\(\)\.numpy\(\)"):
         b.numpy()
-    with pytest.raises(BufferError, match="bfloat16"):
-        np.from_dlpack(b)
     with pytest.raises(TypeError, match="uint16"):
         pb.tensor(np.ones(2, np.uint16))
     assert b.half().numpy().dtype == np.float16

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "bind/array.h"
+#include "bind/dlpack.h"
 #include "bind/kernel.h"
 #include "bind/plan.h"
 #include "bind/plan_file.h"
@@ -58,6 +59,12 @@ py::dict memory_as_dict() {
   return d;
 }
 
+bool exchange_in_capsule(const py::object& capsule, bool to_bfloat16) {
+  const bool exchanged = exchange_bfloat16(capsule.ptr(), to_bfloat16);
+  if (PyErr_Occurred()) throw py::error_already_set();
+  return exchanged;
+}
+
 void choose_isa() {
   const char* forced = std::getenv("PULLBACK_ISA");
   if (forced && *forced) return use_isa(isa_from_name(forced));
@@ -95,6 +102,8 @@ PYBIND11_MODULE(_cpu, m) {
         "A Recording from such values and the arrays behind them; ValueError where anything does not hold.");
   m.def("signatures", [] { return steal(signatures()); }, "Every kernel's contract: (name, formula, parameters).");
   m.def("launch_counts", [] { return steal(launch_counts()); }, "How often each kernel was launched.");
+  m.def("exchange_bfloat16", exchange_in_capsule, py::arg("capsule"), py::arg("to_bfloat16"),
+        "Make a DLPack capsule's uint16 bfloat16, or the other way; whether it was the one.");
   m.def("isa", [] { return isa_name(current_isa()); }, "The instruction set in use.");
   m.def("isas", usable_isas, "The instruction sets that this build holds and this CPU has, ascending.");
   m.def(

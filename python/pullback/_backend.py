@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback import _core, _cpu
+from pullback import _core, _cpu, _dtype
 from pullback._core import as_strided, device_of as device_of
 from pullback._cuda_state import cuda_problem
 from pullback._session import marks
@@ -266,15 +266,41 @@ def _may_share_memory(a: Any, b: Any) -> bool:
 _DLPACK_CPU, _DLPACK_CUDA = 1, 2
 
 
+class _InUint16:
+    """What speaks DLPack, its bfloat16 as the uint16 that NumPy and CuPy know."""
+
+    def __init__(self, source: Any) -> None:
+        self.source, self.is_bfloat16 = source, False
+
+    def __dlpack_device__(self) -> Any:
+        return self.source.__dlpack_device__()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        capsule = self.source.__dlpack__(**options)
+        self.is_bfloat16 = _cpu.exchange_bfloat16(capsule, to_bfloat16=False)
+        return capsule
+
+
 def from_dlpack(source: Any) -> Any:
-    """An array over the memory of an object that speaks DLPack. RuntimeError for memory that is neither a CPU's nor a GPU's."""
+    """An array over the memory of an object that speaks DLPack. RuntimeError for memory that is neither a CPU's nor a GPU's,
+    TypeError for elements that pullback has no dtype for."""
     kind, index = source.__dlpack_device__()
-    if kind == _DLPACK_CPU:
-        return np.from_dlpack(source)
-    if kind != _DLPACK_CUDA:
+    if kind not in (_DLPACK_CPU, _DLPACK_CUDA):
         raise RuntimeError(f"from_dlpack: expected memory of the CPU or of a GPU, got DLPack's device type {int(kind)}")
-    assert device("cuda", index).kernels  # the array's device is there, and known from now on
-    return cupy().from_dlpack(source)
+    if kind == _DLPACK_CUDA:
+        assert device("cuda", index).kernels  # the array's device is there, and known from now on
+    readable = _InUint16(source)
+    array = (np if kind == _DLPACK_CPU else cupy()).from_dlpack(readable)
+    if not readable.is_bfloat16:
+        _dtype.from_numpy(array.dtype)
+    return adopt(array, "from_dlpack") if kind == _DLPACK_CPU else array
+
+
+def to_dlpack(array: Any, **options: Any) -> Any:
+    """A DLPack capsule over the memory of an array."""
+    capsule = array.__dlpack__(**options)
+    _cpu.exchange_bfloat16(capsule, to_bfloat16=True)
+    return capsule
 
 
 def is_gpu_array(value: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from pullback import _core, _dtype, _session, _tape
+from pullback import _backend, _core, _dtype, _session, _tape
 from pullback._backend import as_device, cpu, device
 from pullback._core import TensorBase
 from pullback._dtype import dtype
@@ -252,9 +252,7 @@ class Tensor(TensorBase, Methods):
         return array if dtype is None and not copy else np.array(array, dtype=dtype, copy=True)
 
     def __dlpack__(self, **options: Any) -> Any:
-        if self.dtype is _dtype.bfloat16:
-            raise BufferError("__dlpack__: an array of bfloat16 lies in one of uint16; use view(pullback.int16)")
-        return self.detach()._array.__dlpack__(**options)
+        return _backend.to_dlpack(self.detach()._array, **options)
 
     def __dlpack_device__(self) -> Any:
         return self._array.__dlpack_device__()

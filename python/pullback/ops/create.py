@@ -142,11 +142,7 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     """A tensor over the memory of any object that speaks DLPack, on the CPU or a GPU. TypeError for other objects."""
     if not hasattr(ext_tensor, "__dlpack_device__"):
         raise TypeError(f"from_dlpack: expected an object with __dlpack__, got {type(ext_tensor).__name__}")
-    array = _backend.from_dlpack(ext_tensor)
-    if isinstance(array, np.ndarray):
-        return from_numpy(array)
-    _dtype.from_numpy(array.dtype)
-    return Tensor._wrap(array)
+    return Tensor._wrap(_backend.from_dlpack(ext_tensor))
 
 
 def _size(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
