@@ -6,7 +6,9 @@
 #include "isa/math_erf.h"
 #include "isa/math_exp.h"
 #include "isa/math_fmod.h"
+#include "isa/math_hyperbolic.h"
 #include "isa/math_log.h"
+#include "isa/math_normal.h"
 #include "isa/math_trig.h"
 
 namespace pullback::ISA_NAMESPACE {
@@ -44,26 +46,6 @@ ISA_INLINE Vec<T> hypot(Vec<T> x, Vec<T> y) {
   return select((a == infinity) | (b == infinity), infinity, back * sqrt_fast(fma(p, p, q * q)));
 }
 
-template <class T>
-ISA_INLINE Vec<T> sinh(Vec<T> x) {
-  return lanes(libm<T>(::sinhf, ::sinh), x);
-}
-template <class T>
-ISA_INLINE Vec<T> cosh(Vec<T> x) {
-  return lanes(libm<T>(::coshf, ::cosh), x);
-}
-template <class T>
-ISA_INLINE Vec<T> asinh(Vec<T> x) {
-  return lanes(libm<T>(::asinhf, ::asinh), x);
-}
-template <class T>
-ISA_INLINE Vec<T> acosh(Vec<T> x) {
-  return lanes(libm<T>(::acoshf, ::acosh), x);
-}
-template <class T>
-ISA_INLINE Vec<T> atanh(Vec<T> x) {
-  return lanes(libm<T>(::atanhf, ::atanh), x);
-}
 // ln |Γ(x)|, without the global sign that std::lgamma writes from every thread.
 ISA_INLINE Vec<float> lgamma(Vec<float> x) {
   int sign;

@@ -51,12 +51,12 @@ struct Layout<double> {
 };
 
 // c[0] + x (c[1] + x (c[2] + …))
-template <int i = 0, class T, int n>
-ISA_INLINE Vec<T> polynomial(Vec<T> x, const T (&c)[n]) {
+template <int i = 0, class T, class C, int n>
+ISA_INLINE Vec<T> polynomial(Vec<T> x, const C (&c)[n]) {
   if constexpr (i == n - 1) {
-    return c[i];
+    return T(c[i]);
   } else {
-    return fma(polynomial<i + 1>(x, c), x, Vec<T>(c[i]));
+    return fma(polynomial<i + 1>(x, c), x, Vec<T>(T(c[i])));
   }
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// The error function erf x = 2/√π ∫₀ˣ e^(-t²) dt and its complement.
+// The error function erf x = 2/√π ∫₀ˣ e^(-t²) dt; its complement is in math_normal.h.
 
 #include "isa/math_exp.h"
 
@@ -44,12 +44,6 @@ ISA_INLINE Vec<T> erf(Vec<T> x) {
   const ExpSplit<T> e = exp_split(-polynomial(a - T(0.875), C::large));
   const Vec<T> power = e.power(), large = T(1) - fma(power, e.m, power);
   return copysign(select(a < Vec<T>(T(0.875)), small, large), x);
-}
-
-// libm's, lane by lane.
-template <class T>
-ISA_INLINE Vec<T> erfc(Vec<T> x) {
-  return lanes(libm<T>(::erfcf, ::erfc), x);
 }
 
 }  // namespace

@@ -81,6 +81,14 @@ ISA_INLINE ExpSplit<T> exp_split(Vec<T> x) {
   const Vec<T> r = fma(k, Vec<T>(-C::ln2_low), fma(k, Vec<T>(-C::ln2_high), x));
   return {k, expm1_small(r), rounded};
 }
+// The same of x + low, |low| much smaller than ln 2.
+template <class T>
+ISA_INLINE ExpSplit<T> exp_split(Vec<T> x, Vec<T> low) {
+  using C = ExpTable<T>;
+  const Vec<T> rounded = fma(x, Vec<T>(C::log2e), Vec<T>(Layout<T>::round)), k = rounded - Layout<T>::round;
+  const Vec<T> r = fma(k, Vec<T>(-C::ln2_high), x) + fma(k, Vec<T>(-C::ln2_low), low);
+  return {k, expm1_small(r), rounded};
+}
 
 // x within [low, high]; NaN stays.
 template <class T>
