@@ -37,9 +37,8 @@ def broadcast_shapes(op: str, *shapes: Sequence[int]) -> tuple[int, ...]:
 def scalar_tensor(value: Any, like: dtype, device: device) -> Tensor:
     """A Python number as a tensor without dimensions."""
     array = device.empty((), like.numpy)
-    if (
-        device is not cpu or like.itemsize < _dtype.of_computing(like).itemsize
-    ):  # of halves NumPy lacks one, warns of the other
+    # Of the halves NumPy lacks one, and warns where a number overflows in the other.
+    if device is not cpu or like.itemsize < _dtype.of_computing(like).itemsize:
         return Tensor._wrap(fill_array(array, value))
     try:
         array[()] = value
