@@ -247,10 +247,7 @@ def test_what_has_no_place_in_a_file_is_refused(tmp_path: Path) -> None:
         (lambda x: (x + 1, x[1:]), "returns a view"),
         (lambda x: {1: x + 1}, "keys must be strings"),
         (lambda x: (x + 1, 1j), "a complex"),
-        (
-            lambda x: F.cross_entropy(x.reshape(1, 3), pb.tensor([1])),
-            r"kernel cross_entropy cannot .*test_capture_file",
-        ),
+        (lambda x: nn.utils.get_total_norm([x]), r"kernel total_norm cannot .*test_capture_file"),
     ]
     for fn, message in functions:
         with pytest.raises(pb.CaptureError, match=message):
@@ -387,15 +384,19 @@ def test_files_that_are_no_plans(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [classifier, text])
 def test_damaged_files_run_or_are_refused(tmp_path: Path, make: Any) -> None:
-    """In a process of its own, which must not crash, hang, or take more memory than it may."""
     fn, args = make()
     saved(tmp_path, fn, *args)
+    damage(tmp_path / "plan.safetensors", MUTATIONS // 2)
+
+
+def damage(plan: Path, times: int) -> None:
+    """In a process of its own, which must not crash, hang, or take more memory than it may."""
     script = Path(__file__).with_name("plan_mutations.py")
-    command = [sys.executable, str(script), str(tmp_path / "plan.safetensors"), "0", str(MUTATIONS // 2)]
+    command = [sys.executable, str(script), str(plan), "0", str(times)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert seen["refused"] > MUTATIONS // 8 and seen["ran"] > MUTATIONS // 100
+    assert seen["refused"] > times // 4 and seen["ran"] > times // 50
     assert seen["peak"] < 4 * plan_mutations.LIMIT
 
 

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "kernels/loss.h"
 #include "kernels/matmul.h"
 #include "plan/check.h"
 #include "plan/match.h"
@@ -11,6 +12,7 @@ namespace {
 
 // Parameter i of a call, which is there.
 const Operand& at(const Step& s, int i) { return s.operands[s.first[i]]; }
+bool has(const Step& s, int i) { return s.first[i + 1] > s.first[i]; }
 int64_t integer(const Step& s, int i) { return s.scalars[i].integer_value; }
 
 bool same_but_for(const Operand& a, const Operand& b, int64_t axis) {
@@ -140,6 +142,57 @@ bool along(const Trace&, const Step& s) {
 }
 bool scatter(const Trace& t, const Step& s) { return along(t, s) && integer(s, 1) >= 0 && integer(s, 1) <= 4; }
 
+// x without the dimension `axis`
+bool is_without_axis(const Operand& y, const Operand& x, int64_t axis) {
+  Operand without = x;
+  std::copy(x.shape + axis + 1, x.shape + x.ndim, without.shape + axis);
+  --without.ndim;
+  return same_shape(y, without);
+}
+
+// Lines of C classes along the axis, a weight for each class, and numbers of lines where they are not reduced.
+struct Classes {
+  const Step& s;
+  const Operand& x;  // [.., C, ..]
+  int64_t axis, reduction;
+
+  bool hold() const { return is_axis(axis, x) && reduction >= Reduction::none && reduction <= Reduction::sum; }
+  bool weighted_by(int i) const { return !has(s, i) || (at(s, i).ndim == 1 && at(s, i).shape[0] == x.shape[axis]); }
+  bool are_of_lines(int i) const { return is_without_axis(at(s, i), x, axis); }
+  bool are_losses(int i) const { return reduction != Reduction::none || are_of_lines(i); }
+};
+
+// Both kernels; dy belongs to losses that are not reduced, and to no call that computes them.
+bool cross_entropy_of(const Classes& c, bool probabilities) {
+  enum { kTarget = 1, kWeight, kDy, kLoss, kDx };
+  const Step& s = c.s;
+  if (!c.hold() || !c.weighted_by(kWeight) || !(has(s, kLoss) || has(s, kDx))) return false;
+  if (probabilities ? !same_shape(at(s, kTarget), c.x) : !c.are_of_lines(kTarget)) return false;
+  if (has(s, kDy) && (has(s, kLoss) || c.reduction != Reduction::none || !c.are_of_lines(kDy))) return false;
+  return (!has(s, kLoss) || c.are_losses(kLoss)) && (!has(s, kDx) || same_shape(at(s, kDx), c.x));
+}
+bool cross_entropy(const Trace&, const Step& s) {
+  return cross_entropy_of({s, at(s, 0), integer(s, 0), integer(s, 3)}, false);
+}
+bool cross_entropy_soft(const Trace&, const Step& s) {
+  return cross_entropy_of({s, at(s, 0), integer(s, 0), integer(s, 2)}, true);
+}
+
+// x or dx, the target, and the losses or their gradients
+bool nll_loss_of(const Classes& c, int losses) {
+  return c.hold() && c.weighted_by(2) && c.are_of_lines(1) && c.are_losses(losses);
+}
+bool nll_loss(const Trace&, const Step& s) { return nll_loss_of({s, at(s, 0), integer(s, 0), integer(s, 2)}, 3); }
+bool nll_loss_backward(const Trace&, const Step& s) {
+  return nll_loss_of({s, at(s, 3), integer(s, 0), integer(s, 2)}, 0);
+}
+
+// Numbers that are looked for in lines along the last axis
+bool searchsorted(const Trace&, const Step& s) {
+  const Operand &sorted = at(s, 0), &x = at(s, 1);
+  return x.ndim >= 1 && same_shape(x, at(s, 2)) && same_but_for(sorted, x, x.ndim - 1);
+}
+
 struct Rule {
   const char* family;
   const char* kernel;  // nullptr: all others of the family
@@ -162,6 +215,7 @@ constexpr Rule rules[] = {
     {"sort", "topk", shorter_lines},
     {"sort", "median", single_lines},
     {"sort", "kthvalue", kth_of_lines},
+    {"sort", "searchsorted", searchsorted},
     {"reduce", nullptr, reduction},
     {"shape", "cat", cat},
     {"shape", "pad", pad},
@@ -169,6 +223,11 @@ constexpr Rule rules[] = {
     {"index", nullptr, indexed},
     {"along", "gather", along},
     {"along", "scatter", scatter},
+    {"cross_entropy", "cross_entropy", cross_entropy},
+    {"cross_entropy", "cross_entropy_soft", cross_entropy_soft},
+    {"cross_entropy", "cross_entropy_scale", elementwise},
+    {"cross_entropy", "nll_loss", nll_loss},
+    {"cross_entropy", "nll_loss_backward", nll_loss_backward},
 };
 
 const Rule* rule_of(const Kernel& kernel) {
