@@ -178,7 +178,7 @@ def test_conversions_keep_identities():
     assert net.requires_grad_(False).type(pb.int32).first.count.dtype is pb.int32
     for arguments, options, message in (
         ((pb.int64,), {}, "expects a floating-point type, got pullback.int64"),
-        ((3,), {}, "expected a device, a dtype or a tensor, got 3"),
+        ((3.5,), {}, "expected a device, a dtype or a tensor, got 3.5"),
         ((), {"layout": 1}, "unknown argument 'layout'"),
     ):
         with pytest.raises(TypeError, match=message):
