@@ -61,10 +61,15 @@ struct OnElements {
   F f;
   Format format;
 
-  PB_DEVICE void operator()(T&... element) const { run(format.read(element)..., element...); }
+  PB_DEVICE void operator()(T&... element) const { run(given<T>(element)..., element...); }
   PB_DEVICE void run(Computed<T>... x, T&... element) const {
     f(x...);
     (format.write(element, x), ...);
+  }
+  // What is only written is not read before: it may hold bits that are no bool.
+  template <class U>
+  PB_DEVICE Computed<U> given(const U& element) const {
+    return std::is_const_v<U> ? format.read(element) : Computed<U>{};
   }
 
   PB_DEVICE auto prepare() const
