@@ -10,13 +10,15 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard README.md LICENSE) \
 PYTEST := $(BIN)/python -m pytest
 
 ASAN := build/asan
-ASAN_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so)
+library_of = $(shell $(CXX) -print-file-name=lib$(1).so)
+ASAN_LIBRARIES = $(call library_of,asan) $(call library_of,stdc++)
 
 # The CUDA kernels as C++ for the host, put beside the installed package: the device cuda-emulated of the tests.
 EMULATED := build/emulated
 
-# A second package, whose emulated kernels ThreadSanitizer watches.
-TSAN_EMULATED := build/tsan-emulated
+# The same, watched by AddressSanitizer and by ThreadSanitizer, in copies of the package: watched-address, watched-thread.
+WATCHED := build/watched
+WATCH = $(PYTEST) --capture=sys -p no:cacheprovider tests/watched.py
 
 TSAN := build/tsan/stress
 TSAN_SOURCES := $(wildcard tests/native/*_stress.cpp) \
@@ -32,8 +34,9 @@ train: $(VENV)/package  ## train on the embedded digits: loss, accuracy, picture
 test: $(VENV)/package $(VENV)/group-test $(EMULATED)/module  ## run the tests on the best instruction set; ARGS="-k name" selects
 	$(PYTEST) --cov $(ARGS)
 
-test-all: $(VENV)/package $(VENV)/group-test $(EMULATED)/module  ## every test on every instruction set, CUDA's emulated too
+test-all: $(VENV)/package $(VENV)/group-test $(EMULATED)/module  ## every test on every instruction set, CUDA's emulated too; then asan-emulated and tsan-emulated
 	PULLBACK_TEST_ALL=1 $(PYTEST) $(ARGS)
+	@$(if $(ARGS),,$(watch_where_possible))
 
 emulated: $(EMULATED)/module $(VENV)/group-test  ## run the cases, all of them, on the CUDA kernels emulated on the host
 	PULLBACK_TEST_ALL=1 $(PYTEST) tests/test_emulat*.py tests/test_device*.py tests/test_capture*.py tests/test_cuda_interface.py tests/test_cublaslt.py $(ARGS)
@@ -71,14 +74,13 @@ asan: $(ASAN)/package  ## run the tests under AddressSanitizer and UBSan, on a b
 tsan: $(TSAN)  ## run the stress of threads, memory and fork under ThreadSanitizer; any report is an error
 	TSAN_OPTIONS=halt_on_error=1 $(FIXED_ADDRESSES) $(TSAN)
 
-asan-emulated: $(ASAN)/package  ## run every case of the emulated kernels under AddressSanitizer and UBSan
-	LD_PRELOAD="$(ASAN_LIBRARIES)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PULLBACK_TEST_ALL=1 \
-	  $(ASAN)/venv/bin/python -m pytest --capture=sys tests/test_emulated_device.py -k "shuffled or integers or sanitizer" $(ARGS)
+asan-emulated: $(WATCHED)-address/module $(VENV)/group-test  ## run every case of the emulated kernels under AddressSanitizer and UBSan
+	env LD_PRELOAD="$(ASAN_LIBRARIES)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  PYTHONPATH=$(WATCHED)-address/site $(WATCH) $(ARGS)
 
-tsan-emulated: $(TSAN_EMULATED)/package $(VENV)/group-test  ## run every case of the emulated kernels once, each CUDA thread a fiber of ThreadSanitizer
-	LD_PRELOAD="$(shell $(CXX) -print-file-name=libtsan.so)" TSAN_OPTIONS=halt_on_error=1 PYTHONPATH=$(TSAN_EMULATED)/site \
-	  PULLBACK_WATCHED=1 $(FIXED_ADDRESSES) $(BIN)/python -m pytest --capture=sys tests/test_emulated_device.py \
-	  -k "watched or integers" $(ARGS)
+tsan-emulated: $(WATCHED)-thread/module $(VENV)/group-test  ## run them with each CUDA thread a fiber of ThreadSanitizer
+	$(FIXED_ADDRESSES) env LD_PRELOAD="$(call library_of,tsan)" TSAN_OPTIONS=halt_on_error=1 \
+	  PYTHONPATH=$(WATCHED)-thread/site $(WATCH) $(ARGS)
 
 peers: $(VENV)/group-peers  ## install PyTorch, for the tests that compare with it
 
@@ -109,19 +111,36 @@ $(VENV)/group-%: $(VENV)/ready pyproject.toml
 	$(PIP) install --quiet --group $*
 	@touch $@
 
+INSTALLED = "$$($(BIN)/python -c 'import pullback; print(*pullback.__path__)')"
+
+# Of the folder that the target is in, with more options.
+define build_emulation
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S . -B $(@D) -G Ninja -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
+	  -DPULLBACK_EMULATE=ON -DPULLBACK_ISAS=portable -DPULLBACK_CUDA=off $(1)
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(@D) --target _cuda_emulated
+endef
+
 $(EMULATED)/module: $(VENV)/package
-	PATH="$(abspath $(BIN)):$$PATH" cmake -S . -B $(EMULATED) -G Ninja -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
-	  -DPULLBACK_EMULATE=ON -DPULLBACK_ISAS=portable -DPULLBACK_CUDA=off
-	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(EMULATED) --target _cuda_emulated
-	cp $(EMULATED)/_cuda_emulated*.so "$$($(BIN)/python -c 'import pullback; print(*pullback.__path__)')"
+	$(call build_emulation)
+	cp $(@D)/_cuda_emulated*.so $(INSTALLED)
 	@touch $@
 
-$(TSAN_EMULATED)/package: $(VENV)/group-build $(SOURCES)
-	@mkdir -p $(@D)
-	$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target $(@D)/site . -C build-dir='$(@D)/{wheel_tag}' \
-	  -C cmake.define.PULLBACK_EMULATE=ON -C cmake.define.PULLBACK_ISAS=portable -C cmake.define.PULLBACK_CUDA=off \
-	  -C cmake.define.PULLBACK_TSAN_KERNELS=ON -C install.strip=false
+$(WATCHED)-%/module: $(VENV)/package
+	$(call build_emulation,-DPULLBACK_WATCH=$*)
+	rm -rf $(@D)/site && mkdir $(@D)/site && cp -R $(INSTALLED) $(@D)/site
+	cp $(@D)/_cuda_emulated*.so $(@D)/site/pullback
 	@touch $@
+
+# Beside each other: each has one thread. Of a sanitizer that the compiler lacks, or this kernel's address space, one line.
+define watch_where_possible
+watched=; for sanitizer in asan tsan; do \
+	  library=$$($(CXX) -print-file-name=lib$$sanitizer.so); \
+	  if test -f "$$library" && $(FIXED_ADDRESSES) env LD_PRELOAD="$$library" true 2>/dev/null; \
+	  then watched="$$watched $$sanitizer-emulated"; \
+	  else echo "make $$sanitizer-emulated is left out: $(CXX) has no lib$$sanitizer.so that runs here"; fi; \
+	done; \
+	test -z "$$watched" || $(MAKE) --no-print-directory -j2 --output-sync $$watched
+endef
 
 $(ASAN)/ready:
 	$(call make_environment,$(ASAN)/venv)
