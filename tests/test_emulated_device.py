@@ -37,14 +37,12 @@ def order(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def trials(case: Case, order: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """dtype, shape, layout: in the first order all of small shapes; else each shape in one layout, another every time.
-
-    Halves come in the last order only.
-    """
+    """dtype, shape, layout: in the first order all of small shapes; else, and of halves, each shape in one layout, another
+    every time."""
     turn = ORDERS.index(order)
-    for dtype in case.every_dtype if order == ORDERS[-1] else case.dtypes:
+    for dtype in case.every_dtype:
         for shape in case.shapes:
-            every = order == "forward" and np.prod(shape) < LARGE
+            every = order == "forward" and dtype in case.dtypes and np.prod(shape) < LARGE
             turn += 1
             for layout in case.layouts if every else [case.layouts[turn % len(case.layouts)]]:
                 yield dtype, shape, layout
