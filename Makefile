@@ -88,7 +88,7 @@ clean:  ## remove all that was built, the environment included
 	rm -rf $(VENV) build dist
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 # A stamp for the environment, for the installed package, and for each group of tools.
 define make_environment
@@ -113,11 +113,11 @@ $(VENV)/group-%: $(VENV)/ready pyproject.toml
 
 INSTALLED = "$$($(BIN)/python -c 'import pullback; print(*pullback.__path__)')"
 
-# Of the folder that the target is in, with more options.
+# Of the folder that the target is in, with more options. Ninja counts its own jobs: make's are not handed down to it.
 define build_emulation
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S . -B $(@D) -G Ninja -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
 	  -DPULLBACK_EMULATE=ON -DPULLBACK_ISAS=portable -DPULLBACK_CUDA=off $(1)
-	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(@D) --target _cuda_emulated
+	PATH="$(abspath $(BIN)):$$PATH" MAKEFLAGS= cmake --build $(@D) --target _cuda_emulated
 endef
 
 $(EMULATED)/module: $(VENV)/package
