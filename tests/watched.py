@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import pullback as pb
 from harness import Case
 from test_cases import CASES, by_case, forward_and_backward, make
 from test_emulated_device import DEVICE, order, test_integers_are_the_cpu_s
@@ -46,6 +47,14 @@ def test_case(case: Case, order: str) -> None:
     if case.vjp is not None:
         for dtype in dict.fromkeys(dtype for dtype, *_ in trials(case)):
             twice_differentiated(case, make(case, small(case, 2048), dtype)[0], DEVICE)
+
+
+@pytest.mark.filterwarnings("ignore:.*listed twice")
+def test_what_is_listed_twice_is_not_written_by_two_threads() -> None:
+    p, q = [pb.ones(5, device=DEVICE).requires_grad_() for _ in range(2)]
+    p.grad = q.grad = pb.ones(5, device=DEVICE)
+    pb.nn.utils.clip_grad_norm_([p, q, p], 1.0)
+    pb.optim.Adam([p, q, p]).step()
 
 
 # Beyond the end of x; and onto what the next thread reads.

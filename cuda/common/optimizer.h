@@ -59,6 +59,11 @@ struct Histories {
   static constexpr int most = kTableBytes / sizeof(History);
   int count = 0;
   History of[most];
+  bool has(const History& own) const {
+    for (int k = 0; k < count; ++k)
+      if (of[k].step == own.step) return true;
+    return false;
+  }
 };
 
 // t ← t + 1
@@ -72,15 +77,20 @@ __global__ void advance(Histories histories, Scalar found_inf, F f) {
   for (int64_t k = first(); k < histories.count; k += stride()) f(histories.of[k]);
 }
 
-// f(history) for every parameter.
+// f(history) for every parameter; one that is listed twice has its turns in two launches.
 template <class F>
 void advance_histories(const Call& c, HistoryLists lists, const Scalar& found_inf, const F& f) {
-  const int count = c.list(lists.step).count;
-  for (int begin = 0; begin < count; begin += Histories::most) {
-    Histories h;
-    for (int k = begin; k < count && h.count < Histories::most; ++k) h.of[h.count++] = lists.of(c, k);
-    launch(advance<F>, 1, Histories::most, h, found_inf, f);
+  Histories h;
+  const auto advance_all = [&] { launch(advance<F>, 1, Histories::most, h, found_inf, f); };
+  for (int k = 0; k < c.list(lists.step).count; ++k) {
+    const History own = lists.of(c, k);
+    if (h.count == Histories::most || h.has(own)) {
+      advance_all();
+      h.count = 0;
+    }
+    h.of[h.count++] = own;
   }
+  if (h.count > 0) advance_all();
 }
 
 }  // namespace

@@ -17,6 +17,8 @@ template <int64_t piece_size, class TheirOwn, class... T>
 struct Tensors {
   using Own = TheirOwn;
   static constexpr int operands = sizeof...(T);
+  template <int i>
+  static constexpr bool writes = !std::is_const_v<std::tuple_element_t<i, std::tuple<T...>>>;
   static constexpr int most = kTableBytes / (sizeof(void*) * operands + 2 * sizeof(int64_t) + sizeof(Own));
 
   int count = 0;
@@ -33,6 +35,18 @@ struct Tensors {
     for (int i = 0; i < operands; ++i) start[i][count] = tensor[i].data<void>();
     own[count] = its_own;
     size[count++] = elements;
+  }
+
+  // Whether operand i of a tensor is memory of one that is there: blocks of one launch must not write to the same
+  // place.
+  bool meets(int i, const Operand& x, int64_t elements) const {
+    const int64_t bytes = item_size(x.dtype);
+    const char *low = x.data<char>(), *high = low + elements * bytes;
+    for (int r = 0; r < count; ++r) {
+      const char* other = static_cast<const char*>(start[i][r]);
+      if (low < other + size[r] * bytes && other < high) return true;
+    }
+    return false;
   }
 
   // A piece: elements begin ≤ i < end of tensor r.
@@ -70,10 +84,11 @@ void each_tensor(int count, Gather&& gather, F&& side_by_side, G&& strided) {
       strided(space, x, own);
       continue;
     }
+    if (table.count == Table::most || (Table::template writes<inputs> && table.meets(inputs, x[inputs], space.size))) {
+      side_by_side(table);
+      table.count = 0;
+    }
     table.add(x, space.size, own);
-    if (table.count < Table::most) continue;
-    side_by_side(table);
-    table.count = 0;
   }
   if (table.count > 0) side_by_side(table);
 }
